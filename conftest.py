@@ -1,0 +1,56 @@
+"""What doctests and tests share."""
+
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+
+# Every shape annotation of the package is checked while the tests run.
+_hook = jaxtyping.install_import_hook("graphseq", "beartype.beartype")
+
+import graphseq.graph_mamba  # noqa: E402
+import graphseq.scan  # noqa: E402
+import graphseq.sequence  # noqa: E402
+
+GOLDEN = Path(__file__).parent / "tests" / "golden"
+
+
+@pytest.fixture(autouse=True)
+def _doctest_names(doctest_namespace):
+    doctest_namespace["torch"] = torch
+    for package in (graphseq.scan, graphseq.sequence, graphseq.graph_mamba):
+        for name in package.__all__:
+            doctest_namespace[name] = getattr(package, name)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(params=graphseq.scan.available_backends())
+def backend(request):
+    """Runs the test once on each backend that is installed."""
+    with graphseq.scan.use_backend(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def unchecked():
+    """Lets wrong input reach the library's own checks instead of the annotations'."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def golden():
+    """Load reference numbers as tensors: ``golden("mamba/ssd_1")``."""
+
+    def load(name):
+        with np.load(GOLDEN / f"{name}.npz") as arrays:
+            return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+
+    return load

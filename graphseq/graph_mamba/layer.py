@@ -1,0 +1,102 @@
+"""The Graph Mamba layer: message passing and an ordered scan side by side."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int, Num
+from torch import Tensor, nn
+from torch_geometric.utils import degree
+
+from graphseq.graph_mamba.ordering import CanonicalTies, RandomTies, TieBreak, canonical_colour
+from graphseq.nn.norm import node_norm
+from graphseq.scan import Ragged
+
+
+class GraphMambaLayer(nn.Module):
+    r"""A local and a global branch, summed, then a feed-forward block (the layer of GraphGPS, Rampášek et al. 2022).
+
+    .. math::
+        x_l &= \operatorname{norm}(\operatorname{local}(x, e)), \qquad
+        x_g = \operatorname{norm}(\pi^{-1} \operatorname{encoder}(\pi x)) \\
+        x &\leftarrow \operatorname{norm}\bigl(x_l + x_g + \operatorname{FFN}(x_l + x_g)\bigr)
+
+    where :math:`\pi` sorts the nodes of each graph by ascending importance. This is stage 2 of Graph Mamba Networks
+    (Behrouz & Hashemi 2024, Algorithm 1) and, with other parts, the layer of Graph-Mamba (Wang et al. 2024).
+
+    Args:
+        channels: width.
+        encoder: mixes the ordered nodes, called as ``encoder(x, segments)``, residual included.
+        local: message passing, called as ``local(x, edge_index, edge_attr)``, residual included, returning nodes and
+            edges; ``None`` leaves the branch out.
+        dropout: in the feed-forward block.
+        norm: ``"batch_norm"`` or ``"layer_norm"``.
+        ties: the tie rule in training.
+        evaluation_ties: the tie rule in evaluation. With several orders the branch's output is averaged over them.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        encoder: nn.Module,
+        local: nn.Module | None = None,
+        *,
+        dropout: float = 0.0,
+        norm: str = "batch_norm",
+        ties: TieBreak | None = None,
+        evaluation_ties: TieBreak | None = None,
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.encoder, self.local = encoder, local
+        self.ties = ties or RandomTies()
+        self.evaluation_ties = evaluation_ties or CanonicalTies()
+        self.local_norm = None if local is None else node_norm(norm, channels)
+        self.global_norm = node_norm(norm, channels)
+        self.output_norm = node_norm(norm, channels)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(channels, 2 * channels),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(2 * channels, channels),
+            nn.Dropout(dropout),
+        )
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes channels"],
+        edge_index: Int[Tensor, "2 edges"],
+        segments: Ragged,
+        edge_attr: Float[Tensor, "edges channels"] | None = None,
+        *,
+        order_key: Num[Tensor, " nodes"] | None = None,
+        tie_colour: Int[Tensor, " nodes"] | None = None,
+    ) -> tuple[Float[Tensor, "nodes channels"], Float[Tensor, "edges channels"] | None]:
+        """Mix nodes with their neighbours and along the order.
+
+        Args:
+            x: nodes.
+            edge_index: edges.
+            segments: the graphs of the batch.
+            edge_attr: edges' vectors, for the local branch.
+            order_key: importance of each node; its degree if not given.
+            tie_colour: what :class:`CanonicalTies` reads; from ``x`` and the edges if not given.
+        """
+        if x.shape[0] == 0:
+            return x, edge_attr
+        key = degree(edge_index[0], x.shape[0]) if order_key is None else order_key
+        rule = self.ties if self.training else self.evaluation_ties
+        if rule.needs_colour and tie_colour is None:
+            tie_colour = canonical_colour(x, edge_index)
+        mixed = [self._in_order(x, order, segments) for order in rule.orders(key, segments, tie_colour)]
+        h = self.global_norm(mixed[0] if len(mixed) == 1 else torch.stack(mixed).mean(0))
+        if self.local is not None and self.local_norm is not None:
+            x_local, edge_attr = self.local(x, edge_index, edge_attr)
+            h = h + self.local_norm(x_local)
+        return self.output_norm(h + self.feed_forward(h)), edge_attr
+
+    def _in_order(self, x: Tensor, order: Tensor, segments: Ragged) -> Tensor:
+        mixed = self.encoder(x[order], segments)
+        return torch.empty_like(mixed).index_copy(0, order, mixed)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.channels}, encoder={self.encoder!r}, local={self.local!r})"

@@ -1,0 +1,19 @@
+"""What graph models share above the scan: feature encoders, heads, the gated convolution, the skeleton of a model."""
+
+from graphseq.nn.encoders import CategoricalEncoder, PositionalEncoder, feature_encoder
+from graphseq.nn.gated_gcn import GatedGCN
+from graphseq.nn.heads import EdgeHead, GraphHead, NodeHead
+from graphseq.nn.model import GraphModel
+from graphseq.nn.norm import node_norm
+
+__all__ = [
+    "CategoricalEncoder",
+    "EdgeHead",
+    "GatedGCN",
+    "GraphHead",
+    "GraphModel",
+    "NodeHead",
+    "PositionalEncoder",
+    "feature_encoder",
+    "node_norm",
+]

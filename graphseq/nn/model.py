@@ -1,0 +1,124 @@
+"""The skeleton that graph models share: encode, blocks, head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from graphseq.data.validate import validate_graph
+from graphseq.nn.encoders import PositionalEncoder, feature_encoder
+from graphseq.nn.heads import Level, Pool, make_head
+from graphseq.scan import Ragged
+
+
+class GraphModel(nn.Module):
+    """Encoded features through a stack of blocks into a head.
+
+    A block is called as ``block(x, edge_index, segments, edge_attr, **structure)`` and returns the new
+    ``(x, edge_attr)``; ``segments`` holds the bounds of the graphs in the batch.
+
+    Args:
+        in_channels: number of real node features; for integer features, the categories of each column.
+        out_channels: number of outputs.
+        blocks: the stack.
+        edge_channels: as ``in_channels``, for edges; without edge features every edge gets the same learned vector.
+        pe_channels: number of positional features of a node, read from ``pe``; 0 for none.
+        pe_flip_signs: give the columns of ``pe`` random signs in training, as eigenvectors need.
+        level: what is predicted: ``"node"``, ``"graph"`` or ``"edge"`` (pairs in ``edge_label_index``).
+        channels: width of nodes and edges.
+        dropout: in the head.
+        pool: how a graph's nodes are pooled.
+        head_layers: depth of the head.
+        validate: also search ``x`` and ``edge_attr`` for NaN and infinity on every call.
+    """
+
+    needs: tuple[str, ...] = ("pe", "edge_label_index")
+    """Further keys of ``Data`` that :meth:`forward` takes as keywords."""
+
+    def __init__(
+        self,
+        in_channels: int | Sequence[int],
+        out_channels: int,
+        blocks: Iterable[nn.Module],
+        *,
+        edge_channels: int | Sequence[int] | None = None,
+        pe_channels: int = 0,
+        pe_flip_signs: bool = False,
+        level: Level = "graph",
+        channels: int = 64,
+        dropout: float = 0.0,
+        pool: Pool = "mean",
+        head_layers: int = 2,
+        validate: bool = False,
+    ) -> None:
+        super().__init__()
+        self.level, self.channels, self.validate = level, channels, validate
+        pe_width = channels // 4 if pe_channels else 0
+        self.node_encoder = feature_encoder(in_channels, channels - pe_width)
+        self.pe_encoder = PositionalEncoder(pe_channels, pe_width, flip_signs=pe_flip_signs) if pe_channels else None
+        self.edge_encoder = feature_encoder(1 if edge_channels is None else edge_channels, channels)
+        self.has_edge_features = edge_channels is not None
+        self.blocks = nn.ModuleList(blocks)
+        self.head = make_head(level, channels, out_channels, layers=head_layers, dropout=dropout, pool=pool)
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Int[Tensor, "2 edges"],
+        batch: Int[Tensor, " nodes"] | None = None,
+        edge_attr: Tensor | None = None,
+        *,
+        batch_size: int | None = None,
+        pe: Float[Tensor, "nodes pe"] | None = None,
+        edge_label_index: Int[Tensor, "2 pairs"] | None = None,
+        **structure: Any,
+    ) -> Float[Tensor, "rows out"]:
+        """Predict.
+
+        Args:
+            x: node features.
+            edge_index: edges, from source to target.
+            batch: graph of each node, sorted; one graph without it.
+            edge_attr: edge features.
+            batch_size: number of graphs, if graphs without nodes may stand at the end.
+            pe: positional features.
+            edge_label_index: the pairs to score, at level ``"edge"``.
+            structure: what the blocks of the model need beyond this.
+
+        Returns:
+            One row a node, a graph or a pair.
+
+        Raises:
+            ValueError: if shapes or dtypes do not fit, an edge names a node that is not there or, under ``validate``,
+                a feature is NaN or infinite.
+        """
+        validate_graph(x, edge_index, batch, edge_attr, finite=self.validate)
+        if batch is None:
+            segments = Ragged(edge_index.new_tensor([0, x.shape[0]]))
+        else:
+            segments = Ragged.from_batch(batch, batch_size)
+        h = self.node_encoder(x)
+        if self.pe_encoder is not None:
+            if pe is None:
+                raise ValueError("pe must be given, since the model was made with pe_channels, got None")
+            h = torch.cat([h, self.pe_encoder(pe)], dim=-1)
+        e = self._encoded_edges(h, edge_index, edge_attr)
+        structure = self.structure(x, edge_index, **structure)
+        for block in self.blocks:
+            h, e = block(h, edge_index, segments, e, **structure)
+        return self.head(h, segments, edge_label_index)
+
+    def structure(self, x: Tensor, edge_index: Tensor, **given: Any) -> dict[str, Any]:
+        """What the blocks need beyond the graph: as given, or made here once for all of them."""
+        return given
+
+    def _encoded_edges(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor | None) -> Tensor:
+        if not self.has_edge_features:
+            return self.edge_encoder(h.new_ones(edge_index.shape[1], 1))
+        if edge_attr is None:
+            raise ValueError("edge_attr must be given, since the model was made with edge_channels, got None")
+        return self.edge_encoder(edge_attr)

@@ -1,0 +1,64 @@
+"""Which backend runs an operation."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from types import ModuleType
+
+from torch import Tensor
+
+from graphseq.scan import native, reference, torch_backend
+
+# Best first. A backend is a module with AVAILABLE, accepts(*tensors) and one function for each operation that it has.
+_BACKENDS: dict[str, ModuleType] = {"native": native, "torch": torch_backend, "reference": reference}
+_chosen: ContextVar[str | None] = ContextVar("graphseq_backend", default=None)
+
+
+def available_backends() -> tuple[str, ...]:
+    """Names of the backends that work here, best first.
+
+    Example:
+        >>> "torch" in available_backends()
+        True
+    """
+    return tuple(name for name, backend in _BACKENDS.items() if backend.AVAILABLE)
+
+
+@contextlib.contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Run every scan inside the ``with`` block on one backend.
+
+    Args:
+        name: ``"reference"`` (readable loops), ``"torch"`` (vectorised, any device) or ``"native"`` (C++, CPU).
+            Outside the block the best backend that accepts the tensors is taken.
+
+    Raises:
+        ValueError: if there is no such backend, or it is not available here.
+
+    Example:
+        >>> with use_backend("reference"):
+        ...     linear_scan(torch.ones(2), torch.ones(2), Ragged(torch.tensor([0, 2])))
+        tensor([1., 2.])
+    """
+    if name not in available_backends():
+        state = "not available here" if name in _BACKENDS else "unknown"
+        raise ValueError(f"backend {name!r} is {state}; available: {', '.join(available_backends())}")
+    token = _chosen.set(name)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def operation(name: str, *tensors: Tensor | None) -> Callable:
+    """The function that runs operation ``name`` on these tensors."""
+    given = [tensor for tensor in tensors if tensor is not None]
+    chosen = _chosen.get()
+    if chosen is not None:
+        return getattr(_BACKENDS[chosen], name)
+    for backend in _BACKENDS.values():
+        if backend.AVAILABLE and hasattr(backend, name) and backend.accepts(*given):
+            return getattr(backend, name)
+    raise NotImplementedError(f"no backend runs {name} on {given[0].device} in {given[0].dtype}")

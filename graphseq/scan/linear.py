@@ -1,0 +1,78 @@
+"""First-order linear recurrences."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Inexact
+from torch import Tensor
+
+from graphseq.scan import _check, _dispatch
+from graphseq.scan.topology import Ragged
+
+
+def linear_scan(
+    decay: Inexact[Tensor, "links *decay_channels"],
+    source: Inexact[Tensor, "states *channels"],
+    topology: Ragged,
+    *,
+    initial: Inexact[Tensor, "segments *channels"] | None = None,
+    reverse: bool = False,
+) -> Inexact[Tensor, "states *channels"]:
+    r"""First-order linear recurrence over the links of a topology.
+
+    .. math::
+        h_i = b_i + \sum_{l\,:\,j \to i} a_l \, h_j
+
+    On :class:`Ragged` this is :math:`h_t = a_t h_{t-1} + b_t` inside each segment.
+
+    Args:
+        decay: coefficient :math:`a_l` of each link, ``[T, …]``, any sign, real or complex. The entry at a segment's
+            start is used for ``initial`` only; without it, it is never read, be it NaN or infinite. Trailing channel
+            axes that are missing or of size 1 are shared by all channels and never expanded in memory.
+        source: input :math:`b_i` of each state, ``[T, *channels]``.
+        topology: which state feeds which.
+        initial: state before the first one of each segment, ``[num_segments, *channels]``.
+        reverse: run against the links: :math:`h_t = a_t h_{t+1} + b_t`, the same as ``topology.reverse()``.
+
+    Returns:
+        The states :math:`h_i`, in the order and dtype of ``source``. Half precision is computed in float32.
+        Differentiable, any number of times, in ``decay``, ``source`` and ``initial``.
+
+    Raises:
+        TypeError: if a dtype is not floating or complex, or ``decay`` and ``source`` differ in dtype.
+        ValueError: if sizes or devices do not fit one another.
+
+    Example:
+        >>> linear_scan(torch.full((3, 1), 0.5), torch.ones(3, 1), Ragged(torch.tensor([0, 3]))).squeeze()
+        tensor([1.0000, 1.5000, 1.7500])
+
+    Cost: one pass over ``decay`` and ``source``; memory for the result only.
+    """
+    _check.topology(topology, Ragged)
+    _check.inexact(decay=decay, source=source, initial=initial)
+    _check.same_device(topology, decay=decay, source=source, initial=initial)
+    _check.rows(topology, source=source, decay=decay)
+    decay = decay.reshape(decay.shape + (1,) * (source.dim() - decay.dim()))
+    if decay.dim() != source.dim() or any(
+        d not in (1, s) for d, s in zip(decay.shape[1:], source.shape[1:], strict=True)
+    ):
+        raise ValueError(
+            f"decay must have the channel axes of source {list(source.shape[1:])}, each of full size, of size 1 or "
+            f"missing at the end, got {list(decay.shape[1:])}"
+        )
+    if initial is not None:
+        _check.shape("initial", initial, (topology.num_segments, *source.shape[1:]))
+    out_dtype = source.dtype
+    decay, source, initial = _check.widened(decay=decay, source=source, initial=initial)
+    topology = topology.reverse() if reverse else topology
+    states = _dispatch.operation("linear_scan", decay, source, initial)(decay, source, topology, initial)
+    return states if states.dtype == out_dtype else states.to(out_dtype)
+
+
+def last_states(states: Tensor, topology: Ragged, initial: Tensor | None = None) -> Tensor:
+    """The last state of each segment in scan direction, ``[num_segments, *channels]``.
+
+    An empty segment keeps its ``initial`` state, or zero.
+    """
+    empty = states.new_zeros(topology.num_segments, *states.shape[1:]) if initial is None else initial.to(states.dtype)
+    return torch.index_copy(empty, 0, topology.occupied, states[topology.last])

@@ -1,0 +1,25 @@
+"""The C++ CPU kernels.
+
+They have a plain C interface, so the library needs neither torch nor Python to be built, and one build serves every
+version of both. An installation without a compiler has none; :data:`AVAILABLE` tells.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphseq.scan.native import _library
+from graphseq.scan.native._linear import linear_scan
+from graphseq.scan.native._selective import selective_scan
+
+AVAILABLE: bool = _library.FUNCTIONS is not None
+
+
+def accepts(*tensors: Tensor) -> bool:
+    """Whether the kernels can run on these tensors."""
+    # torch.func's transforms wrap tensors that have no memory of their own.
+    return not torch._C._are_functorch_transforms_active() and all(
+        tensor.device.type == "cpu" and tensor.dtype in _library.DTYPES and tensor.layout is torch.strided
+        for tensor in tensors
+    )

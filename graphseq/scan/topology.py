@@ -1,0 +1,160 @@
+"""Topologies: which state feeds which, and nothing else."""
+
+from __future__ import annotations
+
+import itertools
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Ragged:
+    r"""Paths laid one after another: state :math:`t-1` feeds state :math:`t` inside each segment.
+
+    Segment :math:`s` holds the states ``ptr[s], …, ptr[s + 1] - 1``. The first state of a segment, in scan direction,
+    is fed by nothing (or by an initial state). A link has the number of the state that receives it, so coefficients
+    are laid out like states, and the entry at a segment's start belongs to no link.
+
+    Args:
+        ptr: segment bounds ``[num_segments + 1]``, int64, from 0, non-decreasing; empty segments are allowed.
+        reversed: each state is fed by the one after it, and a segment starts at its last state.
+
+    Raises:
+        TypeError: if ``ptr`` is not an int64 tensor.
+        ValueError: if ``ptr`` is empty, not one-dimensional, does not start at 0 or decreases.
+
+    Example:
+        >>> Ragged(torch.tensor([0, 2, 2, 5]))
+        Ragged(num_segments=3, num_states=5)
+    """
+
+    def __init__(self, ptr: Tensor, *, reversed: bool = False) -> None:
+        bounds = _checked_bounds(ptr)
+        self._ptr = ptr
+        self._bounds = bounds
+        self._reversed = reversed
+        # What a backend derives from the structure alone (schedules, cut topologies), kept as long as the topology.
+        self.cache: dict[Any, Any] = {}
+
+    @property
+    def ptr(self) -> Tensor:
+        return self._ptr
+
+    @property
+    def reversed(self) -> bool:
+        return self._reversed
+
+    @property
+    def num_segments(self) -> int:
+        return len(self._bounds) - 1
+
+    @property
+    def num_states(self) -> int:
+        return self._bounds[-1]
+
+    @property
+    def bounds(self) -> tuple[int, ...]:
+        """``ptr`` as Python integers, for schedules that are made on the host."""
+        return self._bounds
+
+    @property
+    def device(self) -> torch.device:
+        return self._ptr.device
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """Number of states of each segment, ``[num_segments]``."""
+        return self._ptr.diff()
+
+    @cached_property
+    def segment(self) -> Tensor:
+        """Segment of each state, ``[num_states]``; PyG's ``batch`` vector."""
+        segments = torch.arange(self.num_segments, device=self.device)
+        return segments.repeat_interleave(self.lengths, output_size=self.num_states)
+
+    @cached_property
+    def first(self) -> Tensor:
+        """First state, in scan direction, of each segment that has one."""
+        return (self._ptr[1:] - 1 if self._reversed else self._ptr[:-1])[self.occupied]
+
+    @cached_property
+    def last(self) -> Tensor:
+        """Last state, in scan direction, of each segment that has one."""
+        return (self._ptr[:-1] if self._reversed else self._ptr[1:] - 1)[self.occupied]
+
+    @cached_property
+    def occupied(self) -> Tensor:
+        """Numbers of the segments that are not empty."""
+        return self.lengths.nonzero().squeeze(1)
+
+    @cached_property
+    def position(self) -> Tensor:
+        """Steps from the segment's start, in scan direction, to each state, ``[num_states]``."""
+        states = torch.arange(self.num_states, device=self.device)
+        if self._reversed:
+            return self._ptr[1:][self.segment] - 1 - states
+        return states - self._ptr[:-1][self.segment]
+
+    def reverse(self) -> Ragged:
+        """The same segments, scanned from their ends."""
+        return self._flipped
+
+    @cached_property
+    def _flipped(self) -> Ragged:
+        flipped = self._like(self._ptr, not self._reversed)
+        # Each is the other's flip, so that what is cached on either is found again.
+        flipped.__dict__["_flipped"] = self
+        return flipped
+
+    def to(self, device: torch.device | str) -> Ragged:
+        return self._like(self._ptr.to(device), self._reversed)
+
+    def _like(self, ptr: Tensor, reversed: bool) -> Ragged:
+        """Without checking the bounds again."""
+        other = object.__new__(type(self))
+        other._ptr, other._bounds, other._reversed, other.cache = ptr, self._bounds, reversed, {}
+        return other
+
+    def __repr__(self) -> str:
+        direction = ", reversed=True" if self._reversed else ""
+        return f"{type(self).__name__}(num_segments={self.num_segments}, num_states={self.num_states}{direction})"
+
+    @classmethod
+    def from_batch(cls, batch: Tensor, num_segments: int | None = None) -> Ragged:
+        """From PyG's sorted ``batch`` vector.
+
+        Raises:
+            ValueError: if ``batch`` is not sorted, or holds a number outside ``[0, num_segments)``.
+        """
+        size = int(batch[-1]) + 1 if num_segments is None and batch.numel() else (num_segments or 0)
+        if batch.numel() and (bool((batch.diff() < 0).any()) or int(batch[0]) < 0 or int(batch[-1]) >= size):
+            raise ValueError(f"batch must be sorted and hold numbers in [0, {size}), got {_shorten(batch.tolist())}")
+        counts = torch.bincount(batch, minlength=size)
+        return cls(torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+
+    @classmethod
+    def equal(cls, num_segments: int, length: int, device: torch.device | str | None = None) -> Ragged:
+        """``num_segments`` segments of one ``length``: a dense batch ``[B, L, …]`` seen as ``[B·L, …]``."""
+        return cls(torch.arange(num_segments + 1, device=device) * length)
+
+
+def _checked_bounds(ptr: Tensor) -> tuple[int, ...]:
+    if not isinstance(ptr, Tensor) or ptr.dtype != torch.int64:
+        got = ptr.dtype if isinstance(ptr, Tensor) else type(ptr).__name__
+        raise TypeError(f"ptr must be an int64 tensor, got {got}")
+    if ptr.dim() != 1 or ptr.numel() == 0:
+        raise ValueError(f"ptr must have shape [num_segments + 1], got {list(ptr.shape)}")
+    bounds = tuple(ptr.tolist())
+    if bounds[0] != 0:
+        raise ValueError(f"ptr must start at 0, got {_shorten(bounds)}")
+    for index, (start, end) in enumerate(itertools.pairwise(bounds)):
+        if end < start:
+            raise ValueError(f"ptr must not decrease, got {end} after {start} at position {index + 1}")
+    return bounds
+
+
+def _shorten(values: Any, most: int = 8) -> str:
+    shown = ", ".join(str(value) for value in list(values)[:most])
+    return f"[{shown}{', …' if len(values) > most else ''}]"

@@ -1,0 +1,312 @@
+"""Vectorised PyTorch: any device, no compiler."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import silu, softplus
+from torch.utils.checkpoint import checkpoint
+
+from graphseq.scan.topology import Ragged
+
+AVAILABLE = True
+
+# Time of one vectorised step, and of one state element in it, as measured on a laptop-class CPU. Only their ratio
+# matters: it decides from which length on cutting a segment into pieces pays.
+_SECONDS_PER_STEP = 5e-6
+_SECONDS_PER_ELEMENT = 7e-10
+
+# Elements of the [tokens, d, n] block that selective_scan holds at a time: large enough to hide the launches,
+# small enough to stay in the last-level cache.
+_BLOCK_ELEMENTS = 1 << 20
+
+
+def accepts(*tensors: Tensor) -> bool:
+    """Any device, any dtype."""
+    return True
+
+
+def linear_scan(decay: Tensor, source: Tensor, topology: Ragged, initial: Tensor | None) -> Tensor:
+    """See :func:`graphseq.scan.linear_scan`."""
+    return _LinearScan.apply(decay, source, initial, topology)
+
+
+class _LinearScan(torch.autograd.Function):
+    """The gradient of a scan is the scan in the other direction, so one kernel serves every order of derivative."""
+
+    @staticmethod
+    def forward(decay: Tensor, source: Tensor, initial: Tensor | None, topology: Ragged) -> Tensor:
+        return _scan(decay, source, topology, initial)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        decay, _, initial, ctx.topology = inputs
+        ctx.save_for_backward(decay, initial, output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        decay, initial, states = ctx.saved_tensors
+        topology = ctx.topology
+        # A state passes its gradient on through the link that leaves it, whose decay lies at the receiving state.
+        leaving = _shifted(decay, topology.reverse()).conj()
+        grad_source = linear_scan(leaving, grad, topology.reverse(), None)
+        grad_decay = grad_initial = None
+        if ctx.needs_input_grad[0]:
+            arriving = _shifted(states, topology)
+            inner = _at_first(topology, torch.zeros_like(grad_source[:1]), grad_source)
+            if initial is not None:
+                arriving = arriving.index_copy(0, topology.first, initial[topology.occupied])
+                inner = grad_source
+            grad_decay = (inner * arriving.conj()).sum_to_size(decay.shape)
+        if initial is not None and ctx.needs_input_grad[2]:
+            first = topology.first
+            grad_initial = torch.index_copy(
+                torch.zeros_like(initial), 0, topology.occupied, decay[first].conj() * grad_source[first]
+            )
+        return grad_decay, grad_source, grad_initial, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, decay: Tensor, source: Tensor, initial: Tensor | None, topology: Ragged) -> Any:
+        """A mapped axis is one more channel axis."""
+
+        def channel(tensor: Tensor, axis: int | None) -> Tensor:
+            return tensor.unsqueeze(1) if axis is None else tensor.movedim(axis, 1)
+
+        def expanded(tensor: Tensor, axis: int | None) -> Tensor:
+            wide = channel(tensor, axis)
+            return wide.expand(wide.shape[0], info.batch_size, *wide.shape[2:])
+
+        wide_initial = None if initial is None else expanded(initial, in_dims[2])
+        return _LinearScan.apply(channel(decay, in_dims[0]), expanded(source, in_dims[1]), wide_initial, topology), 1
+
+
+def _shifted(values: Tensor, topology: Ragged) -> Tensor:
+    """Each state gets the value of the state that feeds it; at a segment's start, some other finite row's."""
+    if values.shape[0] == 0:
+        return values
+    rolled = values.roll(-1 if topology.reversed else 1, 0)
+    return _at_first(topology, torch.zeros_like(values[:1]), rolled)
+
+
+def _at_first(topology: Ragged, value: Tensor, values: Tensor) -> Tensor:
+    """``values``, with ``value`` selected at the first state of each segment."""
+    first = topology.first
+    return values.index_copy(0, first, value.expand(first.numel(), *values.shape[1:]))
+
+
+class _Schedule(NamedTuple):
+    """Segments cut into pieces, and all states ordered by (position in the piece, piece)."""
+
+    order: Tensor  # [T] the states in that order
+    widths: list[int]  # number of pieces that are alive at each position
+    pieces: Ragged  # the pieces of each segment, in the order in which a segment meets them
+    rank: Tensor  # [num_pieces] place of each piece among the pieces, longest first
+    last: Tensor  # [num_pieces] row, in the new order, of the last state of each ranked piece
+
+
+def _schedule(topology: Ragged, piece: int) -> _Schedule:
+    if ("schedule", piece) in topology.cache:
+        return topology.cache["schedule", piece]
+    device, lengths = topology.device, topology.lengths
+    counts = (lengths + piece - 1) // piece
+    pieces = Ragged(torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+    offset = pieces.position * piece
+    piece_lengths = (lengths[pieces.segment] - offset).clamp(max=piece)
+    if topology.reversed:
+        starts = topology.ptr[1:][pieces.segment] - 1 - offset
+    else:
+        starts = topology.ptr[:-1][pieces.segment] + offset
+    by_length = piece_lengths.argsort(descending=True, stable=True)
+    rank = torch.empty_like(by_length)
+    rank[by_length] = torch.arange(by_length.numel(), device=device)
+    starts, piece_lengths = starts[by_length], piece_lengths[by_length]
+
+    longest = int(piece_lengths[0]) if piece_lengths.numel() else 0
+    per_length = torch.bincount(piece_lengths, minlength=longest + 1)
+    widths = pieces.num_states - per_length.cumsum(0)[:-1]
+    rows = torch.cat([widths.new_zeros(1), widths.cumsum(0)])
+    step = torch.arange(longest, device=device).repeat_interleave(widths, output_size=topology.num_states)
+    within = torch.arange(topology.num_states, device=device) - rows[step]
+    order = starts[within] + (-step if topology.reversed else step)
+    last = rows[piece_lengths - 1] + torch.arange(piece_lengths.numel(), device=device)
+    topology.cache["schedule", piece] = schedule = _Schedule(order, widths.tolist(), pieces, rank, last)
+    return schedule
+
+
+def _piece_length(topology: Ragged, channels: int) -> int:
+    """Whole segments when there are many short ones; about √length when a few long ones would leave width unused."""
+    longest = max((b - a for a, b in zip(topology.bounds, topology.bounds[1:], strict=False)), default=0)
+    if longest < 2:
+        return 1
+    elements = topology.num_states * channels * _SECONDS_PER_ELEMENT
+    root = max(1, math.isqrt(longest // 2))
+    whole = longest * _SECONDS_PER_STEP + elements
+    cut = (2 * root + longest / root) * _SECONDS_PER_STEP + 2 * elements
+    return longest if whole <= cut else root
+
+
+def _scan(decay: Tensor, source: Tensor, topology: Ragged, initial: Tensor | None) -> Tensor:
+    """All pieces side by side, one position after another.
+
+    If segments are cut, a first pass without output finds what each piece makes of a zero state and by how much it
+    scales the state that enters it; a scan over the pieces gives the states that enter; the second pass runs with
+    them. No product reaches beyond a piece, and the result of a piece never divides by one.
+    """
+    if topology.num_states == 0:
+        return source.clone()
+    schedule = _schedule(topology, _piece_length(topology, source[0].numel()))
+    decay, source = decay.index_select(0, schedule.order), source.index_select(0, schedule.order)
+    pieces, segments = schedule.pieces, topology.occupied
+    entering = None if initial is None else initial
+    if pieces.num_states > segments.numel():
+        end, scale = _summaries(decay, source, schedule)
+        # `end` and `scale` of a piece feed the piece after it: one more linear scan, over the pieces.
+        after = _scan(scale[schedule.rank], end[schedule.rank], pieces, initial)
+        entering = after.roll(1, 0)
+        if initial is None:
+            entering[pieces.first] = 0
+        else:
+            entering[pieces.first] = initial[pieces.occupied]
+    elif initial is not None:
+        entering = initial[segments]
+    ranked = None if entering is None else torch.empty_like(entering).index_copy_(0, schedule.rank, entering)
+    if initial is None and ranked is not None:
+        # The decay at a segment's start may be anything: it is replaced, not multiplied by zero.
+        starts = schedule.rank[pieces.first]
+        decay[starts] = 0
+    states = torch.empty_like(source)
+    before, row = ranked, 0
+    for width in schedule.widths:
+        here = slice(row, row + width)
+        if before is None:
+            states[here] = source[here]
+        else:
+            torch.addcmul(source[here], decay[here], before[:width], out=states[here])
+        before, row = states[here], row + width
+    return torch.empty_like(states).index_copy_(0, schedule.order, states)
+
+
+def _summaries(decay: Tensor, source: Tensor, schedule: _Schedule) -> tuple[Tensor, Tensor]:
+    """What each ranked piece makes of a zero state, and the product of its decays."""
+    end, scale = source[: schedule.widths[0]].clone(), decay[: schedule.widths[0]].clone()
+    row = schedule.widths[0]
+    for width in schedule.widths[1:]:
+        here = slice(row, row + width)
+        torch.addcmul(source[here], decay[here], end[:width], out=end[:width])
+        scale[:width] *= decay[here]
+        row += width
+    return end, scale
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    topology: Ragged,
+    initial: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Block after block of tokens; only the state at each block's end outlives it, and backward recomputes the rest."""
+    delta = delta if delta_bias is None else delta + delta_bias
+    delta = softplus(delta) if delta_softplus else delta
+    outputs, ends, carry = [], [], None
+    for block in _blocks(topology, max(1, _BLOCK_ELEMENTS // A.numel())):
+        rows = block.rows
+        entering = None
+        if initial is not None and block.begins.numel():
+            entering = initial[block.begins]
+        if carry is not None and block.continues:
+            entering = carry if entering is None else torch.cat([carry, entering])
+        y, states_end, carry = checkpoint(
+            _selective_block,
+            u[rows],
+            delta[rows],
+            A,
+            B[rows],
+            C[rows],
+            entering,
+            block,
+            initial is not None,
+            use_reentrant=False,
+            preserve_rng_state=False,
+            determinism_check="none",
+        )
+        outputs.append(y)
+        ends.append(states_end)
+    if topology.reversed:
+        outputs.reverse()
+        ends.reverse()
+    y = torch.cat(outputs) if outputs else torch.zeros_like(u)
+    last = A.new_zeros(topology.num_segments, *A.shape) if initial is None else initial
+    if ends:
+        last = last.index_copy(0, topology.occupied, torch.cat(ends))
+    y = y if D is None else y + D * u
+    return (y if z is None else y * silu(z)), last
+
+
+class _Block(NamedTuple):
+    """A run of tokens, with the parts of segments that lie in it."""
+
+    rows: slice
+    topology: Ragged
+    begins: Tensor  # segments, in scan direction, that start here
+    continues: bool  # whether the first part goes on from the block before
+    finished: Tensor  # rows, within the block, of the last states of the segments that end here
+
+
+def _blocks(topology: Ragged, size: int) -> list[_Block]:
+    """Blocks of at most ``size`` tokens, in scan direction."""
+    if ("blocks", size) in topology.cache:
+        return topology.cache["blocks", size]
+    total, blocks = topology.num_states, []
+    first, last, occupied = topology.first, topology.last, topology.occupied
+    spans = [(a, min(a + size, total)) for a in range(0, total, size)]
+    for start, end in reversed(spans) if topology.reversed else spans:
+        begins = (first >= start) & (first < end)
+        ends = (last >= start) & (last < end)
+        inner = topology.ptr[(topology.ptr > start) & (topology.ptr < end)].unique() - start
+        bounds = torch.cat([inner.new_zeros(1), inner, inner.new_full((1,), end - start)])
+        local = Ragged(bounds, reversed=topology.reversed)
+        entered = int(begins.sum())
+        blocks.append(
+            _Block(slice(start, end), local, occupied[begins], local.num_segments > entered, last[ends] - start)
+        )
+    topology.cache["blocks", size] = blocks
+    return blocks
+
+
+def _selective_block(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    entering: Tensor | None,
+    block: _Block,
+    all_enter: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    tokens, (channels, size), groups = u.shape[0], A.shape, B.shape[1]
+    local = block.topology
+    decay = torch.exp(delta[:, :, None] * A)
+    source = (delta * u).view(tokens, groups, channels // groups, 1) * B[:, :, None, :]
+    source = source.reshape(tokens, channels, size)
+    if entering is not None:
+        # Added to the source rather than handed on as `initial`: only some of the parts may have such a state.
+        first = local.first if all_enter else local.first[-1:] if local.reversed else local.first[:1]
+        if all_enter and local.reversed and block.continues:
+            entering = torch.cat([entering[1:], entering[:1]])
+        source = source.index_add(0, first, decay[first] * entering)
+    states = linear_scan(decay, source, local, None)
+    grouped = states.view(tokens, groups, channels // groups, size)
+    y = torch.einsum("tgcn,tgn->tgc", grouped, C).reshape(tokens, channels)
+    # A copy: a view would keep the whole block's states alive.
+    final = (states[:1] if local.reversed else states[-1:]).clone()
+    return y, states[block.finished], final

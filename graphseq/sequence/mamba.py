@@ -1,0 +1,217 @@
+"""Mamba-1 (Gu & Dao 2023, "Mamba: Linear-Time Sequence Modeling") and its bidirectional form."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from graphseq.scan import Ragged, selective_scan
+from graphseq.sequence.conv import causal_conv
+
+
+class MambaState(NamedTuple):
+    """What a stream carries from token to token, one row a stream."""
+
+    conv: Float[Tensor, "streams inner past"]
+    ssm: Float[Tensor, "streams inner state"]
+
+
+class Mamba(nn.Module):
+    r"""Mamba-1 block, without norm and residual.
+
+    .. math::
+        [a, z] &= W_{in} x, \quad a \leftarrow \operatorname{silu}(\operatorname{conv}(a)) \\
+        [p, B, C] &= W_x a, \quad \Delta = \operatorname{softplus}(W_\Delta p + b_\Delta), \quad A = -e^{A_{log}} \\
+        y &= W_{out} \bigl(\operatorname{scan}(a, \Delta, A, B, C, D) \odot \operatorname{silu}(z)\bigr)
+
+    Parameters have the names and shapes of ``mamba_ssm.Mamba``: its state dict loads unchanged. ``A_log``, ``D`` and
+    ``dt_proj.bias`` are marked ``_no_weight_decay``.
+
+    Args:
+        channels: width of input and output.
+        state_size: states per inner channel.
+        conv_size: taps of the causal convolution.
+        expand: inner width over ``channels``.
+        dt_rank: rank of the step-size projection; ``channels / 16``, rounded up, if not given.
+        dt_min: smallest initial step size.
+        dt_max: largest initial step size.
+        bias: whether the two outer projections have a bias.
+
+    Example:
+        >>> Mamba(8)(torch.randn(5, 8), Ragged(torch.tensor([0, 2, 5]))).shape
+        torch.Size([5, 8])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        state_size: int = 16,
+        conv_size: int = 4,
+        expand: int = 2,
+        dt_rank: int | None = None,
+        dt_min: float = 1e-3,
+        dt_max: float = 0.1,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, size in (
+            ("channels", channels),
+            ("state_size", state_size),
+            ("conv_size", conv_size),
+            ("expand", expand),
+        ):
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
+        if not 0 < dt_min <= dt_max:
+            raise ValueError(f"dt_min and dt_max must satisfy 0 < dt_min <= dt_max, got {dt_min} and {dt_max}")
+        self.channels, self.state_size, self.conv_size, self.expand = channels, state_size, conv_size, expand
+        self.dt_rank = dt_rank or math.ceil(channels / 16)
+        self.dt_min, self.dt_max = dt_min, dt_max
+        inner = expand * channels
+        self.in_proj = nn.Linear(channels, 2 * inner, bias=bias)
+        self.conv1d = nn.Conv1d(inner, inner, conv_size, groups=inner)
+        self.x_proj = nn.Linear(inner, self.dt_rank + 2 * state_size, bias=False)
+        self.dt_proj = nn.Linear(self.dt_rank, inner)
+        self.A_log = nn.Parameter(torch.empty(inner, state_size))
+        self.D = nn.Parameter(torch.empty(inner))
+        self.out_proj = nn.Linear(inner, channels, bias=bias)
+        for parameter in (self.A_log, self.D, self.dt_proj.bias):
+            parameter._no_weight_decay = True  # type: ignore[attr-defined]
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for layer in (self.in_proj, self.conv1d, self.x_proj, self.out_proj):
+            layer.reset_parameters()
+        nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
+        with torch.no_grad():
+            # The bias is the inverse softplus of a log-uniform step size.
+            low, high = math.log(self.dt_min), math.log(self.dt_max)
+            dt = torch.exp(torch.rand_like(self.D) * (high - low) + low).clamp(min=1e-4)
+            self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+            rates = torch.arange(1, self.state_size + 1, dtype=self.A_log.dtype, device=self.A_log.device)
+            self.A_log.copy_(rates.log().expand_as(self.A_log))
+            self.D.fill_(1)
+
+    def forward(
+        self, x: Float[Tensor, "*batch tokens channels"], topology: Ragged | None = None
+    ) -> Float[Tensor, "*batch tokens channels"]:
+        """Mix each segment causally, in the scan direction of ``topology``.
+
+        Args:
+            x: packed ``[T, channels]`` with a ``topology``, or dense ``[B, L, channels]`` without.
+            topology: the segments of packed input.
+
+        Raises:
+            ValueError: if the shape of ``x`` fits neither form.
+        """
+        if topology is None:
+            if x.dim() != 3:
+                raise ValueError(f"x must have shape [B, L, channels] without a topology, got {list(x.shape)}")
+            packed = self(x.flatten(0, 1), Ragged.equal(x.shape[0], x.shape[1], x.device))
+            return packed.view(x.shape)
+        if x.dim() != 2 or x.shape[1] != self.channels:
+            raise ValueError(f"x must have shape [T, {self.channels}] with a topology, got {list(x.shape)}")
+        a, z = self.in_proj(x).chunk(2, dim=-1)
+        a = silu(causal_conv(a, self.conv1d.weight.squeeze(1), self.conv1d.bias, topology))
+        return self.out_proj(self._scan(a, z, topology)[0])
+
+    def _scan(self, a: Tensor, z: Tensor, topology: Ragged, initial: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        low_rank, B, C = self.x_proj(a).split([self.dt_rank, self.state_size, self.state_size], dim=-1)
+        return selective_scan(  # type: ignore[return-value]
+            a,
+            low_rank @ self.dt_proj.weight.t(),
+            -torch.exp(self.A_log.float() if self.A_log.dtype in (torch.float16, torch.bfloat16) else self.A_log),
+            B,
+            C,
+            self.D,
+            z,
+            delta_bias=self.dt_proj.bias,
+            delta_softplus=True,
+            topology=topology,
+            initial=initial,
+            return_last=True,
+        )
+
+    def initial_state(self, streams: int) -> MambaState:
+        """The state before the first token of each stream."""
+        inner = self.expand * self.channels
+        return MambaState(
+            self.D.new_zeros(streams, inner, self.conv_size - 1), self.A_log.new_zeros(streams, inner, self.state_size)
+        )
+
+    def step(
+        self, x: Float[Tensor, "streams channels"], state: MambaState
+    ) -> tuple[Float[Tensor, "streams channels"], MambaState]:
+        """One token of each stream; a loop of steps equals :meth:`forward`.
+
+        Args:
+            x: the next token of each stream.
+            state: what :meth:`initial_state` or the last step returned; it is not changed.
+        """
+        a, z = self.in_proj(x).chunk(2, dim=-1)
+        window = torch.cat([state.conv, a[..., None]], dim=-1)
+        a = (window * self.conv1d.weight.squeeze(1)).sum(-1)
+        a = silu(a if self.conv1d.bias is None else a + self.conv1d.bias)
+        y, ssm = self._scan(a, z, Ragged.equal(x.shape[0], 1, x.device), state.ssm)
+        return self.out_proj(y), MambaState(window[..., 1:], ssm)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.channels}, state_size={self.state_size}, conv_size={self.conv_size}, "
+            f"expand={self.expand})"
+        )
+
+
+class BiMamba(nn.Module):
+    r"""Two Mamba blocks, one for each direction, under one output projection.
+
+    .. math::
+        y = \gamma \, W_{out}
+        \bigl(\overrightarrow{\operatorname{Mamba}}(x) + \overleftarrow{\operatorname{Mamba}}(x)\bigr)
+
+    The backward block runs each segment from its end, convolution and all, so that no padding exists that could leak
+    (Algorithm 2 of Behrouz & Hashemi 2024, "Graph Mamba"). The paper leaves open whether the directions share
+    :math:`A`; here they do on request.
+
+    Args:
+        channels: width of input and output.
+        share_A: one ``A_log`` for both directions.
+        scale: :math:`\gamma`; 1/2 keeps the size of the sum that of one direction.
+        mamba: further arguments of :class:`Mamba`.
+    """
+
+    def __init__(
+        self, channels: int, *, share_A: bool = False, scale: float = 1.0, **mamba: int | float | bool
+    ) -> None:
+        super().__init__()
+        self.channels, self.scale = channels, scale
+        self.ahead = Mamba(channels, **mamba)  # type: ignore[arg-type]
+        self.back = Mamba(channels, **mamba)  # type: ignore[arg-type]
+        if share_A:
+            self.back.A_log = self.ahead.A_log
+        self.out_proj = nn.Linear(channels, channels)
+
+    def reset_parameters(self) -> None:
+        for layer in (self.ahead, self.back, self.out_proj):
+            layer.reset_parameters()
+
+    def forward(
+        self, x: Float[Tensor, "*batch tokens channels"], topology: Ragged | None = None
+    ) -> Float[Tensor, "*batch tokens channels"]:
+        """Mix each segment in both directions; see :meth:`Mamba.forward` for the two forms of ``x``."""
+        if topology is None and x.dim() == 3:
+            packed = self(x.flatten(0, 1), Ragged.equal(x.shape[0], x.shape[1], x.device))
+            return packed.view(x.shape)
+        if topology is None:
+            raise ValueError(f"x must have shape [B, L, channels] without a topology, got {list(x.shape)}")
+        both = self.ahead(x, topology) + self.back(x, topology.reverse())
+        return self.scale * self.out_proj(both)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.channels}, ahead={self.ahead}, scale={self.scale})"

@@ -1,0 +1,129 @@
+"""Mamba-2 (Dao & Gu 2024, "Transformers are SSMs")."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from graphseq.scan import Ragged, selective_scan
+from graphseq.sequence.conv import causal_conv
+
+
+class Mamba2(nn.Module):
+    r"""Mamba-2 block, without outer norm and residual: one decay a head.
+
+    .. math::
+        [z, x, B, C, \Delta] &= W_{in} u, \quad
+        [x, B, C] \leftarrow \operatorname{silu}(\operatorname{conv}([x, B, C])) \\
+        \Delta &= \operatorname{softplus}(\Delta + b_\Delta), \quad
+        S_t = e^{\Delta_t a} S_{t-1} + \Delta_t x_t B_t^\top, \quad o_t = S_t C_t + D x_t \\
+        y &= W_{out} \operatorname{RMSNorm}(o \odot \operatorname{silu}(z))
+
+    Parameters have the names and shapes of the "simple" Mamba-2 module of ``mamba_ssm``.
+
+    Args:
+        channels: width of input and output.
+        state_size: columns of a head's state.
+        conv_size: taps of the causal convolution.
+        expand: inner width over ``channels``.
+        head_size: rows of a head's state; must divide the inner width.
+        groups: number of projections B and C; must divide the number of heads.
+        dt_min: smallest initial step size.
+        dt_max: largest initial step size.
+        norm_eps: of the gated norm.
+
+    Raises:
+        ValueError: if ``head_size`` does not divide the inner width, or ``groups`` the number of heads.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        state_size: int = 64,
+        conv_size: int = 4,
+        expand: int = 2,
+        head_size: int = 64,
+        groups: int = 1,
+        dt_min: float = 1e-3,
+        dt_max: float = 0.1,
+        norm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        inner = expand * channels
+        if inner % head_size:
+            raise ValueError(f"head_size must divide expand * channels = {inner}, got {head_size}")
+        self.heads = inner // head_size
+        if self.heads % groups:
+            raise ValueError(f"groups must divide the number of heads ({self.heads}), got {groups}")
+        self.channels, self.inner, self.state_size, self.head_size = channels, inner, state_size, head_size
+        self.groups = groups
+        self.dt_min, self.dt_max = dt_min, dt_max
+        convolved = inner + 2 * groups * state_size
+        self.in_proj = nn.Linear(channels, inner + convolved + self.heads, bias=False)
+        self.conv1d = nn.Conv1d(convolved, convolved, conv_size, groups=convolved)
+        self.dt_bias = nn.Parameter(torch.empty(self.heads))
+        self.A_log = nn.Parameter(torch.empty(self.heads))
+        self.D = nn.Parameter(torch.empty(self.heads))
+        self.norm = nn.RMSNorm(inner, eps=norm_eps)
+        self.out_proj = nn.Linear(inner, channels, bias=False)
+        for parameter in (self.A_log, self.D, self.dt_bias):
+            parameter._no_weight_decay = True  # type: ignore[attr-defined]
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for layer in (self.in_proj, self.conv1d, self.norm, self.out_proj):
+            layer.reset_parameters()
+        with torch.no_grad():
+            low, high = math.log(self.dt_min), math.log(self.dt_max)
+            dt = torch.exp(torch.rand_like(self.dt_bias) * (high - low) + low).clamp(min=1e-4)
+            self.dt_bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+            self.A_log.copy_(torch.empty_like(self.A_log).uniform_(1, 16).log())
+            self.D.fill_(1)
+
+    def forward(
+        self, x: Float[Tensor, "*batch tokens channels"], topology: Ragged | None = None
+    ) -> Float[Tensor, "*batch tokens channels"]:
+        """Mix each segment causally, in the scan direction of ``topology``.
+
+        Args:
+            x: packed ``[T, channels]`` with a ``topology``, or dense ``[B, L, channels]`` without.
+            topology: the segments of packed input.
+
+        Raises:
+            ValueError: if the shape of ``x`` fits neither form.
+        """
+        if topology is None:
+            if x.dim() != 3:
+                raise ValueError(f"x must have shape [B, L, channels] without a topology, got {list(x.shape)}")
+            packed = self(x.flatten(0, 1), Ragged.equal(x.shape[0], x.shape[1], x.device))
+            return packed.view(x.shape)
+        if x.dim() != 2 or x.shape[1] != self.channels:
+            raise ValueError(f"x must have shape [T, {self.channels}] with a topology, got {list(x.shape)}")
+        projected = self.groups * self.state_size
+        z, xBC, dt = self.in_proj(x).split([self.inner, self.inner + 2 * projected, self.heads], dim=-1)
+        xBC = silu(causal_conv(xBC, self.conv1d.weight.squeeze(1), self.conv1d.bias, topology))
+        a, B, C = xBC.split([self.inner, projected, projected], dim=-1)
+
+        def per_channel(values: Tensor) -> Tensor:
+            return values.repeat_interleave(self.head_size, dim=-1)
+
+        scanned = selective_scan(
+            a,
+            per_channel(dt),
+            -per_channel(torch.exp(self.A_log))[:, None].expand(-1, self.state_size),
+            B.unflatten(-1, (self.groups, self.state_size)),
+            C.unflatten(-1, (self.groups, self.state_size)),
+            per_channel(self.D),
+            delta_bias=per_channel(self.dt_bias),
+            delta_softplus=True,
+            topology=topology,
+        )
+        return self.out_proj(self.norm(scanned * silu(z)))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.channels}, state_size={self.state_size}, heads={self.heads})"

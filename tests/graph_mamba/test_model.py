@@ -1,0 +1,220 @@
+"""Graph Mamba does not depend on how nodes are numbered or graphs are batched."""
+
+import pytest
+import torch
+from torch_geometric.data import Batch
+
+from graphseq.graph_mamba import (
+    AveragedTies,
+    CanonicalTies,
+    GraphMamba,
+    RandomTies,
+    gps_mamba,
+    graph_mamba_wang,
+)
+from tests.graph_mamba.graphs import edgeless_graph, random_graph, relabelled, run
+
+SIZES = {"channels": 8, "layers": 2, "state_size": 4, "edge_channels": 2}
+
+
+def _model(make=GraphMamba, **changes):
+    torch.manual_seed(1)
+    model = make(3, 2, **{**SIZES, **changes}).double()
+    # Running statistics away from their start, as after training.
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_()
+    return model.eval()
+
+
+@pytest.mark.parametrize("level", ["node", "graph"])
+@pytest.mark.parametrize("make", [GraphMamba, gps_mamba, graph_mamba_wang])
+def test_relabelling_nodes_relabels_the_result(level, make, backend):
+    """With a key that is free of ties, exactly."""
+    data = random_graph(17)
+    data.order_key = torch.randn(17, dtype=torch.float64)
+    model = _model(make, level=level)
+    permutation = torch.randperm(17)
+    out = run(model, [data], order_key=data.order_key)
+    other = relabelled(data, permutation)
+    moved = run(model, [other], order_key=other.order_key)
+    torch.testing.assert_close(moved[permutation] if level == "node" else moved, out, rtol=1e-10, atol=1e-10)
+
+
+def test_canonical_ties_do_not_depend_on_numbering():
+    """Degrees tie often; the features tell the nodes apart."""
+    data = random_graph(17)
+    model = _model(level="node", evaluation_ties=CanonicalTies())
+    permutation = torch.randperm(17)
+    moved = run(model, [relabelled(data, permutation)])
+    torch.testing.assert_close(moved[permutation], run(model, [data]), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("level", ["node", "graph"])
+def test_batching_changes_nothing(level, backend):
+    graphs = [random_graph(9, 0), random_graph(1, 1), edgeless_graph(4), edgeless_graph(0), random_graph(12, 2)]
+    model = _model(level=level)
+    together = run(model, graphs)
+    alone = [run(model, [graph]) for graph in graphs]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-10, atol=1e-10)
+
+
+def test_the_order_of_graphs_changes_nothing():
+    graphs = [random_graph(9, 0), random_graph(5, 1), random_graph(12, 2)]
+    model = _model()
+    torch.testing.assert_close(run(model, graphs[::-1]).flip(0), run(model, graphs), rtol=1e-10, atol=1e-10)
+
+
+def test_a_batch_of_graphs_without_nodes_has_a_row_each():
+    model = _model()
+    out = run(model, [edgeless_graph(0), edgeless_graph(0)])
+    assert out.shape == (2, 2)
+    assert out.isfinite().all()
+
+
+@pytest.mark.parametrize("graph", [random_graph(1), edgeless_graph(5), edgeless_graph(0)])
+@pytest.mark.parametrize("training", [True, False])
+def test_small_graphs_train(graph, training):
+    model = _model(norm="layer_norm").train(training)
+    run(model, [graph]).sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_no_graph_sees_another():
+    model = _model(level="node")
+    first, second = random_graph(6, 0), random_graph(7, 1)
+    changed = second.clone()
+    changed.x = changed.x + 1
+    torch.testing.assert_close(run(model, [first, changed])[:6], run(model, [first, second])[:6], rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(("bidirectional", "sees"), [(True, [True] * 6), (False, [True] * 4 + [False] * 2)])
+def test_direction_decides_which_nodes_a_node_sees(bidirectional, sees):
+    """Without edges all that mixes nodes is the scan, in the order of the key."""
+    graph = edgeless_graph(6)
+    model = _model(level="node", bidirectional=bidirectional, local=False, layers=1, head_layers=1)
+    x = graph.x.clone().requires_grad_()
+    out = model(x, graph.edge_index, None, graph.edge_attr, order_key=torch.arange(6))
+    out[3].sum().backward()
+    assert (x.grad.abs().sum(1) > 0).tolist() == sees
+
+
+def test_nodes_are_scanned_from_small_key_to_large():
+    graph = edgeless_graph(4)
+    model = _model(level="node", bidirectional=False, local=False, layers=1, head_layers=1)
+    x = graph.x.clone().requires_grad_()
+    key = torch.tensor([3, 0, 2, 1])
+    model(x, graph.edge_index, None, graph.edge_attr, order_key=key)[2].sum().backward()
+    assert (x.grad.abs().sum(1) > 0).tolist() == [False, True, True, True]
+
+
+def test_random_ties_differ_between_calls_and_averaged_ones_do_not():
+    graph = random_graph(12)
+    graph.x = torch.ones_like(graph.x)
+    noisy = _model(level="node", evaluation_ties=RandomTies())
+    assert not torch.allclose(run(noisy, [graph]), run(noisy, [graph]))
+    averaged = _model(level="node", evaluation_ties=AveragedTies(3))
+    assert torch.equal(run(averaged, [graph]), run(averaged, [graph]))
+
+
+def test_averaging_is_over_the_branch_of_each_layer():
+    graph = edgeless_graph(5)
+    model = _model(level="node", layers=1, local=False, evaluation_ties=AveragedTies(2))
+    layer = model.blocks[0]
+    segments_orders = {}
+    original = layer._in_order
+
+    def recorded(x, order, segments):
+        segments_orders[tuple(order.tolist())] = out = original(x, order, segments)
+        return out
+
+    layer._in_order = recorded
+    run(model, [graph])
+    assert len(segments_orders) == 2
+
+
+def test_wang_preset_is_the_published_layer():
+    """One direction, no norm before the scan, widths and counts as published."""
+    model = graph_mamba_wang(9, 10)
+    assert len(model.blocks) == 4
+    layer = model.blocks[0]
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in layer.named_children()}
+    # 34.1k in Mamba, 46.9k in GatedGCN (with its two norms), 37.3k in the feed-forward block, at width 96.
+    assert counts["encoder"] == 34_080
+    assert counts["local"] == 46_944
+    assert counts["feed_forward"] == 37_152
+    assert sum(counts.values()) == 118_752
+    assert isinstance(layer.ties, RandomTies)
+    assert isinstance(layer.evaluation_ties, AveragedTies)
+
+
+def test_edge_level_scores_pairs_the_same_both_ways():
+    graph = random_graph(8)
+    model = _model(level="edge")
+    pairs = torch.tensor([[0, 1, 5], [3, 2, 7]])
+    scores = run(model, [graph], edge_label_index=pairs)
+    assert scores.shape == (3, 2)
+    torch.testing.assert_close(run(model, [graph], edge_label_index=pairs.flip(0)), scores)
+    with pytest.raises(ValueError, match="edge_label_index must be given"):
+        run(model, [graph])
+
+
+def test_tokens_run_before_the_layers():
+    class Shift(torch.nn.Module):
+        def forward(self, x, edge_index, segments, edge_attr, **structure):
+            return x + structure["order_key"][:, None], edge_attr
+
+    graph = edgeless_graph(3)
+    key = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    plain, shifted = _model(level="node"), _model(level="node", tokens=Shift())
+    shifted.load_state_dict({name.replace("blocks.1", "blocks.2").replace("blocks.0", "blocks.1"): value
+                             for name, value in plain.state_dict().items()})  # fmt: skip
+    assert not torch.allclose(run(plain, [graph], order_key=key), run(shifted, [graph], order_key=key))
+    assert torch.allclose(run(plain, [graph], order_key=0 * key), run(shifted, [graph], order_key=0 * key))
+
+
+def test_positional_features_are_read():
+    graph = random_graph(6)
+    model = _model(pe_channels=4)
+    pe = torch.randn(6, 4, dtype=torch.float64)
+    assert not torch.allclose(run(model, [graph], pe=pe), run(model, [graph], pe=2 * pe))
+    with pytest.raises(ValueError, match="pe must be given"):
+        run(model, [graph])
+
+
+def test_thread_count_changes_no_more_than_rounding():
+    batch = Batch.from_data_list([random_graph(40, seed) for seed in range(4)])
+    model = _model()
+    before, results = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results.append(model(batch.x, batch.edge_index, batch.batch, batch.edge_attr))
+    torch.set_num_threads(before)
+    torch.testing.assert_close(results[0], results[1], rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"edge_index": torch.tensor([[0], [9]])}, "edge_index must hold nodes in 0..5 (x has 6 rows)"),
+        ({"edge_index": torch.tensor([[-1], [0]])}, "edge_index must hold nodes in 0..5 (x has 6 rows)"),
+        ({"edge_index": torch.tensor([[0.0], [1.0]])}, "edge_index must have dtype torch.int64, got torch.float32"),
+        ({"edge_index": torch.tensor([0, 1])}, "edge_index must have shape [2, edges], got [2]"),
+        ({"batch": torch.tensor([0, 0, 1])}, "batch must have one entry for each of the 6 rows of x, got shape [3]"),
+        ({"batch": torch.tensor([0, 0, 1, 0, 1, 1])}, "batch must be in ascending order, got 0 after 1 at position 3"),
+        ({"x": torch.full((6, 3), float("nan")).double()}, "x must be finite, got NaN or infinity in 6 rows"),
+        ({"edge_attr": None}, "edge_attr must be given"),
+    ],
+)
+def test_wrong_input_is_named(change, words, unchecked):
+    graph = random_graph(6)
+    inputs = {"x": graph.x, "edge_index": graph.edge_index, "batch": None, "edge_attr": graph.edge_attr, **change}
+    with pytest.raises(ValueError) as caught:
+        _model(validate=True)(**inputs)
+    assert words in str(caught.value)
+
+
+def test_reading_every_feature_is_asked_for():
+    graph = random_graph(6)
+    graph.x[0, 0] = float("nan")
+    assert run(_model(level="node"), [graph]).isnan().any()

@@ -1,0 +1,123 @@
+"""Node order: by key inside each graph, ties by rule and never by number."""
+
+import networkx as nx
+import pytest
+import torch
+from torch_geometric.data import Data
+from torch_geometric.utils import from_networkx, to_undirected
+
+from graphseq.graph_mamba import (
+    AveragedTies,
+    CanonicalTies,
+    CoreNumberKey,
+    DegreeKey,
+    EigenvectorKey,
+    PageRankKey,
+    RandomTies,
+    canonical_colour,
+)
+from graphseq.scan import Ragged
+from tests.graph_mamba.graphs import random_graph, relabelled
+
+TWO = Ragged(torch.tensor([0, 4, 6]))
+
+
+@pytest.mark.parametrize("rule", [RandomTies(), AveragedTies(2), CanonicalTies()])
+def test_keys_ascend_inside_each_graph(rule):
+    key = torch.tensor([2, 1, 2, 0, 5, 4])
+    for order in rule.orders(key, TWO, torch.arange(6)):
+        assert sorted(order[:4].tolist()) == [0, 1, 2, 3]
+        assert key[order].tolist() == [0, 1, 2, 2, 4, 5]
+
+
+def test_random_ties_are_uniform():
+    """Chi-square over the 6 orders of three tied nodes; the bound is the 0.9999 quantile of 5 degrees of freedom."""
+    segments, key, draws = Ragged(torch.tensor([0, 3])), torch.zeros(3), 3000
+    counts: dict[tuple, int] = {}
+    for _ in range(draws):
+        order = tuple(RandomTies().orders(key, segments)[0].tolist())
+        counts[order] = counts.get(order, 0) + 1
+    assert len(counts) == 6
+    assert sum((count - draws / 6) ** 2 / (draws / 6) for count in counts.values()) < 25.7
+
+
+def test_seeded_rules_leave_the_global_generator_alone():
+    before = torch.get_rng_state()
+    for rule in (AveragedTies(2), CanonicalTies()):
+        first = rule.orders(torch.zeros(6), TWO, torch.zeros(6).long())
+        again = rule.orders(torch.zeros(6), TWO, torch.zeros(6).long())
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_seeded_ties_are_not_the_node_number():
+    segments = Ragged(torch.tensor([0, 50]))
+    for rule in (AveragedTies(1), CanonicalTies()):
+        order = rule.orders(torch.zeros(50), segments, torch.zeros(50).long())[0]
+        assert order.tolist() != list(range(50))
+
+
+def test_canonical_ties_need_a_colour():
+    with pytest.raises(ValueError, match="colour must be given"):
+        CanonicalTies().orders(torch.zeros(6), TWO)
+
+
+def test_colour_moves_with_the_nodes():
+    data = random_graph(20)
+    permutation = torch.randperm(20)
+    other = relabelled(data, permutation)
+    colour = canonical_colour(data.x, data.edge_index)
+    assert torch.equal(canonical_colour(other.x, other.edge_index)[permutation], colour)
+    assert colour.unique().numel() == 20
+
+
+def test_colour_sees_structure_as_far_as_its_rounds():
+    """On a path of equal nodes an end is felt one step farther with each round."""
+    path = to_undirected(torch.stack([torch.arange(8), torch.arange(1, 9)]))
+    x = torch.ones(9, 1)
+    for rounds in range(5):
+        colour = canonical_colour(x, path, rounds=rounds)
+        assert torch.equal(colour, colour.flip(0))
+        assert colour.unique().numel() == rounds + 1
+
+
+def test_colour_ignores_the_sign_of_zero():
+    x = torch.zeros(2, 1)
+    x[1] = -0.0
+    colour = canonical_colour(x, torch.zeros(2, 0, dtype=torch.long))
+    assert colour[0] == colour[1]
+
+
+def _barbell():
+    return from_networkx(nx.barbell_graph(4, 3))
+
+
+@pytest.mark.parametrize("transform", [DegreeKey(), PageRankKey(), CoreNumberKey(), EigenvectorKey()])
+def test_nodes_equal_by_symmetry_have_equal_keys(transform):
+    """The barbell's mirror image, under any numbering."""
+    data = _barbell()
+    permutation = torch.randperm(data.num_nodes)
+    moved = Data(edge_index=permutation[data.edge_index], num_nodes=data.num_nodes)
+    key = transform(data).order_key
+    assert torch.equal(transform(moved).order_key[permutation], key)
+    assert torch.equal(key, key.flip(0))
+    assert key.unique().numel() > 1
+
+
+def test_keys_are_what_they_are_called():
+    data = _barbell()
+    assert DegreeKey()(data.clone()).order_key.tolist() == [3, 3, 3, 4, 2, 2, 2, 4, 3, 3, 3]
+    assert CoreNumberKey()(data.clone()).order_key.tolist() == [3, 3, 3, 3, 2, 2, 2, 3, 3, 3, 3]
+    assert PageRankKey()(data.clone()).order_key.sum().item() == pytest.approx(1, abs=1e-8)
+    adjacency = nx.to_numpy_array(nx.barbell_graph(4, 3))
+    centrality = EigenvectorKey()(data.clone()).order_key.numpy()
+    ratio = (adjacency @ centrality) / centrality
+    assert ratio.std() < 1e-6
+
+
+def test_eigenvector_key_of_parts_that_are_not_connected():
+    graph = nx.disjoint_union_all([nx.path_graph(3), nx.path_graph(2), nx.empty_graph(1)])
+    key = EigenvectorKey()(from_networkx(graph)).order_key
+    torch.testing.assert_close(
+        key, torch.tensor([0.5, 0.5**0.5, 0.5, 0.5**0.5, 0.5**0.5, 1.0], dtype=torch.float64), atol=1e-9, rtol=0
+    )
