@@ -1,8 +1,23 @@
 """The scan backend: linear recurrences over the links of a topology. Imports torch only."""
 
 from graphseq.scan._dispatch import available_backends, use_backend
+from graphseq.scan.dag import Dag, LineGraph, line_graph
+from graphseq.scan.delta import delta_scan
+from graphseq.scan.grid import Grid
 from graphseq.scan.linear import last_states, linear_scan
 from graphseq.scan.selective import selective_scan
 from graphseq.scan.topology import Ragged
 
-__all__ = ["Ragged", "available_backends", "last_states", "linear_scan", "selective_scan", "use_backend"]
+__all__ = [
+    "Dag",
+    "Grid",
+    "LineGraph",
+    "Ragged",
+    "available_backends",
+    "delta_scan",
+    "last_states",
+    "line_graph",
+    "linear_scan",
+    "selective_scan",
+    "use_backend",
+]

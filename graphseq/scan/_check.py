@@ -7,6 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphseq.scan.dag import Dag
+from graphseq.scan.grid import Grid
+from graphseq.scan.topology import Ragged
+
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -43,6 +47,38 @@ def rows(where: Any, **tensors: Tensor | None) -> None:
                 f"ptr must end at the number of rows of {name}: ptr ends at {where.num_states}, "
                 f"{name} has shape {list(tensor.shape)}"
             )
+
+
+def laid_out(where: Ragged | Grid | Dag, decay: Tensor, source: Tensor) -> tuple[int, int]:
+    """The leading axes say which link or state a row belongs to; returns how many of both arrays' axes do."""
+    if isinstance(where, Ragged):
+        rows(where, source=source, decay=decay)
+        return 1, 1
+    if isinstance(where, Dag):
+        for name, tensor, of, count in (
+            ("source", source, "num_states", where.num_states),
+            ("decay", decay, "num_links", where.num_links),
+        ):
+            if tensor.dim() == 0 or tensor.shape[0] != count:
+                raise ValueError(f"{name} must have {of} = {count} rows, got shape {list(tensor.shape)}")
+        return 1, 1
+    cells = (where.batch, where.height, where.width)
+    for name, tensor, lead in (("source", source, (2, *cells)), ("decay", decay, (2, 2, *cells))):
+        if tuple(tensor.shape[: len(lead)]) != lead:
+            raise ValueError(f"{name} must have shape {list(lead)} and channels, got {list(tensor.shape)}")
+    return 5, 4
+
+
+def shared_channels(decay: Tensor, source: Tensor, lead: tuple[int, int]) -> Tensor:
+    """``decay`` with as many channel axes as ``source``, each of full size or of size 1."""
+    own, channels = decay.shape[lead[0] :], source.shape[lead[1] :]
+    full = own + (1,) * (len(channels) - len(own))
+    if len(full) != len(channels) or any(d not in (1, s) for d, s in zip(full, channels, strict=True)):
+        raise ValueError(
+            f"decay must have the channel axes of source {list(channels)}, each of full size, of size 1 or missing "
+            f"at the end, got {list(own)}"
+        )
+    return decay if len(own) == len(channels) else decay.reshape(decay.shape + (1,) * (len(channels) - len(own)))
 
 
 def shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:

@@ -57,6 +57,8 @@ def operation(name: str, *tensors: Tensor | None) -> Callable:
     given = [tensor for tensor in tensors if tensor is not None]
     chosen = _chosen.get()
     if chosen is not None:
+        if not hasattr(_BACKENDS[chosen], name):
+            raise NotImplementedError(f"backend {chosen!r} has no {name}")
         return getattr(_BACKENDS[chosen], name)
     for backend in _BACKENDS.values():
         if backend.AVAILABLE and hasattr(backend, name) and backend.accepts(*given):

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu, softplus
 
+from graphseq.scan.dag import Dag
+from graphseq.scan.grid import Grid
 from graphseq.scan.topology import Ragged
 
 AVAILABLE = True
@@ -25,6 +27,38 @@ def linear_scan(decay: Tensor, source: Tensor, topology: Ragged, initial: Tensor
             state = source[t] if state is None else decay[t] * state + source[t]
             states[t] = state
     return torch.stack(states) if states else source.clone()
+
+
+def dag_scan(decay: Tensor, source: Tensor, topology: Dag) -> Tensor:
+    """``h[i] = source[i] + sum of decay[l] * h[j] over the links l = (j → i)``, in topological order."""
+    entering: list[list[tuple[int, int]]] = [[] for _ in range(topology.num_states)]
+    for link, (j, i) in enumerate(topology.edge_index.t().tolist()):
+        entering[i].append((link, j))
+    states: list[Tensor] = [source.new_empty(0)] * topology.num_states
+    for i in topology.level.argsort().tolist():
+        states[i] = source[i] + sum(decay[link] * states[j] for link, j in entering[i])
+    return torch.stack(states) if states else source.clone()
+
+
+def grid_scan(decay: Tensor, source: Tensor, topology: Grid) -> Tensor:
+    """``s_j = source_j + decay[0, j] * s_0 of the cell before in the row + decay[1, j] * s_1 of the cell above``."""
+    rows, columns = range(topology.height), range(topology.width)
+    back = 1 if topology.reversed else -1
+    cells: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+    for h in rows[::-back]:
+        for w in columns[::-back]:
+            out = [source[0, :, h, w], source[1, :, h, w]]
+            for incoming, before in ((0, (h, w + back)), (1, (h + back, w))):
+                # A decay without an input is not read, so that its inf or NaN cannot leak.
+                if before in cells:
+                    arriving = cells[before][incoming]
+                    out = [out[j] + decay[incoming, j, :, h, w] * arriving for j in (0, 1)]
+            cells[h, w] = (out[0], out[1])
+    if not cells:
+        return source.clone()
+    return torch.stack(
+        [torch.stack([torch.stack([cells[h, w][j] for w in columns], 1) for h in rows], 1) for j in (0, 1)]
+    )
 
 
 def selective_scan(
@@ -66,3 +100,33 @@ def _orders(topology: Ragged) -> list[range]:
     """The states of each segment in scan direction."""
     spans = zip(topology.bounds, topology.bounds[1:], strict=False)
     return [range(b - 1, a - 1, -1) if topology.reversed else range(a, b) for a, b in spans]
+
+
+def delta_scan(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor,
+    log_decay: Tensor | None,
+    topology: Ragged,
+    initial: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Per token ``S = exp(g) S``, then ``S = S - beta k (kᵀ S) + beta k vᵀ`` for each of its steps, then ``o = Sᵀ q``.
+
+    q is ``[T, heads, dk]``, k ``[T, heads, steps, dk]``, v ``[T, heads, steps, dv]``, beta ``[T, heads, steps]``.
+    """
+    heads, steps, key_size, value_size = k.shape[1], k.shape[2], k.shape[3], v.shape[3]
+    outputs: list[Tensor] = [v.new_empty(0)] * topology.num_states
+    lasts: list[Tensor] = []
+    for segment, order in enumerate(_orders(topology)):
+        state = v.new_zeros(heads, key_size, value_size) if initial is None else initial[segment]
+        for t in order:
+            state = state if log_decay is None else torch.exp(log_decay[t])[:, None, None] * state
+            for step in range(steps):
+                key, value = k[t, :, step], v[t, :, step]
+                error = value - torch.einsum("hk,hkv->hv", key, state)
+                state = state + torch.einsum("h,hk,hv->hkv", beta[t, :, step], key, error)
+            outputs[t] = torch.einsum("hk,hkv->hv", q[t], state)
+        lasts.append(state)
+    o = torch.stack(outputs) if outputs else v.new_zeros(0, heads, value_size)
+    return o, torch.stack(lasts) if lasts else v.new_zeros(0, heads, key_size, value_size)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphseq.scan.dag import Dag
+
 
 class Ragged:
     r"""Paths laid one after another: state :math:`t-1` feeds state :math:`t` inside each segment.
@@ -116,6 +118,15 @@ class Ragged:
         other = object.__new__(type(self))
         other._ptr, other._bounds, other._reversed, other.cache = ptr, self._bounds, reversed, {}
         return other
+
+    def to_dag(self) -> Dag:
+        """The same recurrence on the general topology; link ``n`` takes its decay from row ``link_decays[n]``."""
+        return Dag(torch.stack([self.link_decays + (1 if self._reversed else -1), self.link_decays]), self.num_states)
+
+    @property
+    def link_decays(self) -> Tensor:
+        """The state that each link of :meth:`to_dag` feeds, which is the row of its decay."""
+        return (self.position > 0).nonzero().squeeze(1)
 
     def __repr__(self) -> str:
         direction = ", reversed=True" if self._reversed else ""

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn.functional import silu, softplus
 from torch.utils.checkpoint import checkpoint
 
+from graphseq.scan.dag import Dag
+from graphseq.scan.grid import Grid
 from graphseq.scan.topology import Ragged
 
 AVAILABLE = True
@@ -201,6 +203,80 @@ def _summaries(decay: Tensor, source: Tensor, schedule: _Schedule) -> tuple[Tens
     return end, scale
 
 
+def dag_scan(decay: Tensor, source: Tensor, topology: Dag) -> Tensor:
+    """Level by level: all states whose longest path has the same length at once."""
+    return _DagScan.apply(decay, source, topology)
+
+
+class _DagScan(torch.autograd.Function):
+    """The gradient of a scan is the scan on the reversed links, so one kernel serves every order of derivative."""
+
+    @staticmethod
+    def forward(decay: Tensor, source: Tensor, topology: Dag) -> Tensor:
+        schedule = _level_schedule(topology)
+        states, decay = source.index_select(0, schedule.order), decay.index_select(0, schedule.links)
+        row = link = 0
+        for width, links in zip(schedule.widths, schedule.link_counts, strict=True):
+            if links:
+                here = slice(link, link + links)
+                arriving = decay[here] * states[schedule.sources[here]]
+                states.index_add_(0, schedule.targets[here], arriving)
+            row, link = row + width, link + links
+        return torch.empty_like(states).index_copy_(0, schedule.order, states)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        decay, _, ctx.topology = inputs
+        ctx.save_for_backward(decay, output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        decay, states = ctx.saved_tensors
+        topology = ctx.topology
+        grad_source = dag_scan(decay.conj(), grad, topology.reverse())
+        grad_decay = None
+        if ctx.needs_input_grad[0]:
+            sender, receiver = topology.edge_index
+            grad_decay = (grad_source[receiver] * states[sender].conj()).sum_to_size(decay.shape)
+        return grad_decay, grad_source, None
+
+
+class _LevelSchedule(NamedTuple):
+    """States in order of their level, and links in order of the level of the state that they feed."""
+
+    order: Tensor  # [num_states]
+    links: Tensor  # [num_links]
+    sources: Tensor  # [num_links] in both orders
+    targets: Tensor
+    widths: list[int]  # states of each level
+    link_counts: list[int]
+
+
+def _level_schedule(topology: Dag) -> _LevelSchedule:
+    if "levels" not in topology.cache:
+        sender, receiver = topology.edge_index
+        level, depth = topology.level, topology.depth
+        order, links = level.argsort(stable=True), level[receiver].argsort(stable=True)
+        place = torch.empty_like(order)
+        place[order] = torch.arange(order.numel(), device=order.device)
+        topology.cache["levels"] = _LevelSchedule(
+            order,
+            links,
+            place[sender[links]],
+            place[receiver[links]],
+            torch.bincount(level, minlength=depth).tolist(),
+            torch.bincount(level[receiver], minlength=depth).tolist(),
+        )
+    return topology.cache["levels"]
+
+
+def grid_scan(decay: Tensor, source: Tensor, topology: Grid) -> Tensor:
+    """As the directed acyclic graph that it is: an antidiagonal of cells is a level."""
+    channels = source.shape[4:]
+    links = decay.flatten(0, 4).index_select(0, topology.link_decays)
+    return dag_scan(links, source.reshape(-1, *channels), topology.to_dag()).view(source.shape)
+
+
 def selective_scan(
     u: Tensor,
     delta: Tensor,
@@ -310,3 +386,94 @@ def _selective_block(
     # A copy: a view would keep the whole block's states alive.
     final = (states[:1] if local.reversed else states[-1:]).clone()
     return y, states[block.finished], final
+
+
+_DELTA_CHUNK = 32
+
+
+def delta_scan(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor,
+    log_decay: Tensor | None,
+    topology: Ragged,
+    initial: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    r"""Chunk by chunk in the WY form (Yang et al. 2024, "Parallelizing Linear Transformers with the Delta Rule").
+
+    With several steps a token, the steps are the rows of a longer sequence, gated at a token's first step and read at
+    its last. In a chunk with rows :math:`k_i` and cumulative gates :math:`c_i`, one triangular solve gives what each
+    row writes, as a linear function of the state that enters; only that state goes from chunk to chunk.
+    """
+    heads, steps, key_size, value_size = k.shape[1], k.shape[2], k.shape[3], v.shape[3]
+    state = v.new_zeros(topology.num_segments, heads, key_size, value_size) if initial is None else initial
+    if topology.num_states == 0:
+        return v.new_zeros(0, heads, value_size), state
+    chunks = _delta_chunks(topology, max(1, _DELTA_CHUNK // steps))
+    inside, rows = chunks.tokens >= 0, chunks.tokens.clamp(min=0)
+
+    def chunked(values: Tensor) -> Tensor:
+        """``[T, heads, steps, …]`` to ``[chunks, heads, size · steps, …]``, zero beyond a segment's end."""
+        picked = torch.where(inside.view(*inside.shape, *(1,) * (values.dim() - 1)), values[rows], 0)
+        return picked.transpose(1, 2).flatten(2, 3)
+
+    keys, values, rates = chunked(k), chunked(v), chunked(beta)[..., None]
+    queries = chunked(q[:, :, None])
+    no_gate = q.new_zeros(*q.shape[:2])
+    gates = chunked((no_gate if log_decay is None else log_decay)[:, :, None]).cumsum(-1)
+    at_row = gates.repeat_interleave(steps, -1)
+    row = torch.arange(at_row.shape[-1], device=q.device)
+    read_at = row[steps - 1 :: steps]
+
+    def decay_between(later: Tensor, earlier: Tensor, allowed: Tensor) -> Tensor:
+        # Exponents that are not allowed would overflow: they are replaced before the exponential, not masked after.
+        return torch.where(allowed, later[..., :, None] - earlier[..., None, :], -torch.inf).exp()
+
+    system = rates * (keys @ keys.transpose(-1, -2)) * decay_between(at_row, at_row, row[:, None] > row)
+    right = torch.cat([rates * values, rates * at_row.exp()[..., None] * keys], -1)
+    solved = torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)
+    written, undone = solved.split([value_size, key_size], -1)
+    scores = (queries @ keys.transpose(-1, -2)) * decay_between(gates, at_row, read_at[:, None] >= row)
+    scaled_queries = gates.exp()[..., None] * queries
+    scaled_keys = ((gates[..., -1:] - at_row).exp()[..., None] * keys).transpose(-1, -2)
+    total = gates[..., -1].exp()[..., None, None]
+
+    entering, outputs, finished, begin = state[chunks.ranked], [], [], 0
+    for width in chunks.widths:
+        wave = slice(begin, begin + width)
+        finished.append(entering[width:])
+        entering = entering[:width]
+        new = written[wave] - undone[wave] @ entering
+        outputs.append(scaled_queries[wave] @ entering + scores[wave] @ new)
+        entering = total[wave] * entering + scaled_keys[wave] @ new
+        begin += width
+    # The longest segments come first and end last.
+    last = torch.cat([entering, *finished[::-1]])
+    by_chunk = torch.cat(outputs).transpose(1, 2)[inside]
+    o = torch.empty_like(by_chunk).index_copy(0, chunks.tokens[inside], by_chunk)
+    return o, state.index_copy(0, chunks.ranked, last)
+
+
+class _DeltaChunks(NamedTuple):
+    """Segments cut into chunks; the first chunk of each segment, then the second, …, longest segments first."""
+
+    tokens: Tensor  # [num_chunks, size] tokens in scan direction, -1 beyond the segment's end
+    ranked: Tensor  # [num_occupied] the segments, longest first
+    widths: list[int]  # number of segments that have a first, second, … chunk
+
+
+def _delta_chunks(topology: Ragged, size: int) -> _DeltaChunks:
+    if ("chunks", size) not in topology.cache:
+        lengths = topology.lengths
+        ranked = topology.occupied[lengths[topology.occupied].argsort(descending=True, stable=True)]
+        counts = (lengths[ranked] + size - 1) // size
+        widths = [int((counts > number).sum()) for number in range(int(counts.max()))]
+        number = torch.arange(len(widths), device=lengths.device).repeat_interleave(torch.tensor(widths).to(lengths))
+        segment = torch.cat([ranked[:width] for width in widths])
+        step = number[:, None] * size + torch.arange(size, device=lengths.device)
+        start = topology.ptr[1:][segment] - 1 if topology.reversed else topology.ptr[:-1][segment]
+        tokens = start[:, None] + (-step if topology.reversed else step)
+        tokens = torch.where(step < lengths[segment][:, None], tokens, -1)
+        topology.cache["chunks", size] = _DeltaChunks(tokens, ranked, widths)
+    return topology.cache["chunks", size]

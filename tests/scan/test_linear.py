@@ -218,7 +218,7 @@ def test_thread_count_changes_no_more_than_rounding(backend):
         ({"source": torch.ones(5, 2).double()}, TypeError, "source must have the dtype of decay (torch.float32)"),
         ({"initial": torch.ones(3, 2)}, ValueError, "initial must have shape [2, 2], got [3, 2]"),
         ({"source": torch.ones(5, 2, device="meta")}, ValueError, "source must be on the device of topology (cpu)"),
-        ({"topology": torch.tensor([0, 5])}, TypeError, "topology must be a Ragged, got Tensor"),
+        ({"topology": torch.tensor([0, 5])}, TypeError, "topology must be a Ragged or Grid or Dag, got Tensor"),
         ({"decay": 0.5}, TypeError, "decay must be a tensor, got float"),
     ],
 )  # fmt: skip
