@@ -32,7 +32,10 @@ def _seed():
 
 @pytest.fixture(params=graphseq.scan.available_backends())
 def backend(request):
-    """Runs the test once on each backend that is installed."""
+    """Runs the test once on each backend that is installed and has the module's OPERATION, if it states one."""
+    operation = getattr(request.module, "OPERATION", None)
+    if request.param not in graphseq.scan.available_backends(operation):
+        pytest.skip(f"backend {request.param} has no {operation}")
     with graphseq.scan.use_backend(request.param):
         yield request.param
 

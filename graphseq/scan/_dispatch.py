@@ -16,14 +16,22 @@ _BACKENDS: dict[str, ModuleType] = {"native": native, "torch": torch_backend, "r
 _chosen: ContextVar[str | None] = ContextVar("graphseq_backend", default=None)
 
 
-def available_backends() -> tuple[str, ...]:
+def available_backends(operation: str | None = None) -> tuple[str, ...]:
     """Names of the backends that work here, best first.
+
+    Args:
+        operation: only those that have it: ``"linear_scan"`` (on segments), ``"grid_scan"``, ``"dag_scan"``,
+            ``"selective_scan"`` or ``"delta_scan"``.
 
     Example:
         >>> "torch" in available_backends()
         True
     """
-    return tuple(name for name, backend in _BACKENDS.items() if backend.AVAILABLE)
+    return tuple(
+        name
+        for name, backend in _BACKENDS.items()
+        if backend.AVAILABLE and (operation is None or hasattr(backend, operation))
+    )
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from graphseq.scan import Grid, Ragged, available_backends, linear_scan, use_backend
 
-FAST = [name for name in available_backends() if name != "reference"]
+OPERATION = "grid_scan"
+FAST = [name for name in available_backends(OPERATION) if name != "reference"]
 
 
 def _inputs(grid, decay_channels, channels, dtype=torch.float64):

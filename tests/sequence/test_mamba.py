@@ -163,3 +163,18 @@ def test_wrong_sizes_are_named():
         Mamba(4, state_size=0)
     with pytest.raises(ValueError, match="head_size must divide expand \\* channels = 8, got 3"):
         Mamba2(4, head_size=3)
+
+
+@pytest.mark.parametrize("make", [Mamba, BiMamba])
+def test_mixed_precision_keeps_the_state_in_float32(make):
+    """In bfloat16 a state of 500 tokens would lose more than the inputs' own rounding."""
+    layer = make(8)
+    x = torch.randn(1, 500, 8)
+    exact = layer(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = layer(x)
+    assert y.dtype == torch.bfloat16
+    # A few roundings of 2^-8 along the block's products.
+    torch.testing.assert_close(y.float(), exact, rtol=0, atol=0.03 * exact.abs().max().item())
+    y.float().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())

@@ -13,7 +13,7 @@ from graphseq.scan.native import _library
 from graphseq.scan.native._linear import linear_scan
 from graphseq.scan.native._selective import selective_scan
 
-AVAILABLE: bool = _library.FUNCTIONS is not None
+AVAILABLE = _library.AVAILABLE
 
 
 def accepts(*tensors: Tensor) -> bool:

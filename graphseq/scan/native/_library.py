@@ -1,0 +1,141 @@
+"""The compiled library: where it lies, and the arguments of its functions, which kernels.h describes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch  # before the library, so that both use the OpenMP runtime that torch brings
+from torch import Tensor
+
+DTYPES = {torch.float32: 0, torch.float64: 1, torch.complex64: 2, torch.complex128: 3}
+
+
+def _fields(kind: Any, names: str) -> list[tuple[str, Any]]:
+    return [(name, kind) for name in names.split()]
+
+
+_SEGMENTS = [
+    *_fields(ctypes.c_void_p, "ptr"),
+    *_fields(ctypes.c_int64, "num_segments"),
+    *_fields(ctypes.c_int32, "reversed threads"),
+]
+_SELECTIVE_INPUTS = [
+    *_fields(ctypes.c_void_p, "u delta A B C D z delta_bias initial"),
+    *_fields(ctypes.c_int64, "channels size groups u_stride delta_stride z_stride B_stride C_stride"),
+    *_SEGMENTS,
+    *_fields(ctypes.c_int32, "dtype softplus"),
+]
+
+
+class LinearScan(ctypes.Structure):
+    _fields_ = [
+        *_fields(ctypes.c_void_p, "decay source initial states"),
+        *_fields(ctypes.c_int64, "heads width decay_stride source_stride"),
+        *_SEGMENTS,
+        *_fields(ctypes.c_int32, "dtype"),
+    ]
+
+
+class LinearScanBackward(ctypes.Structure):
+    _fields_ = [
+        *_fields(ctypes.c_void_p, "decay states initial grad grad_decay grad_source grad_initial"),
+        *_fields(ctypes.c_int64, "heads width decay_stride grad_stride"),
+        *_SEGMENTS,
+        *_fields(ctypes.c_int32, "dtype"),
+    ]
+
+
+class SelectiveScan(ctypes.Structure):
+    _fields_ = [*_SELECTIVE_INPUTS, *_fields(ctypes.c_void_p, "out last checkpoints")]
+
+
+class SelectiveScanBackward(ctypes.Structure):
+    _fields_ = [
+        *_SELECTIVE_INPUTS,
+        *_fields(ctypes.c_void_p, "checkpoints grad_out grad_last"),
+        *_fields(ctypes.c_void_p, "grad_u grad_delta grad_A grad_B grad_C grad_D grad_z grad_delta_bias grad_initial"),
+    ]
+
+
+_FUNCTIONS = {
+    LinearScan: "graphseq_linear_scan",
+    LinearScanBackward: "graphseq_linear_scan_backward",
+    SelectiveScan: "graphseq_selective_scan",
+    SelectiveScanBackward: "graphseq_selective_scan_backward",
+}
+
+
+def find() -> Path | None:
+    """``GRAPHSEQ_NATIVE_LIBRARY`` if set (a build under test), else the file that was installed with the package."""
+    if chosen := os.environ.get("GRAPHSEQ_NATIVE_LIBRARY"):
+        return Path(chosen)
+    # An editable install keeps compiled files away from the sources; both are on the package's path.
+    folders = sys.modules[__package__].__path__
+    return next((path for folder in folders if (path := Path(folder, "_kernels.so")).exists()), None)
+
+
+def load(path: Path) -> dict[type, Any]:
+    library = ctypes.CDLL(str(path))
+    functions: dict[type, Any] = {}
+    for arguments, name in _FUNCTIONS.items():
+        if getattr(library, f"{name}_arguments")() != ctypes.sizeof(arguments):
+            raise ImportError(f"{path} was built from other sources than this package; install the package again")
+        function = functions[arguments] = getattr(library, name)
+        function.argtypes = [ctypes.POINTER(arguments)]
+    return functions
+
+
+_path = find()
+_functions = load(_path) if _path else {}
+
+AVAILABLE: bool = bool(_functions)
+# The C++ constant of this name: steps between the states that forward keeps for backward.
+CHECKPOINT_STEPS = 32
+
+
+def call(arguments: ctypes.Structure) -> None:
+    """Run the function that takes these arguments; the interpreter's lock is released meanwhile."""
+    if _functions[type(arguments)](arguments):
+        raise MemoryError(f"no memory for the scratch of {_FUNCTIONS[type(arguments)]}")
+
+
+def address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+Given = TypeVar("Given", Tensor, Tensor | None)
+
+
+def dense(tensor: Given) -> Given:
+    """The tensor, copied if its elements are not one after another or wait for a conjugation."""
+    return None if tensor is None else _resolved(tensor).contiguous()
+
+
+def rows(tensor: Tensor) -> tuple[Tensor, int]:
+    """The tensor, copied if the elements of a row are not one after another, and the distance between rows."""
+    tensor = _resolved(tensor)
+    if not tensor.is_contiguous() and tensor.shape[0] and not tensor[0].is_contiguous():
+        tensor = tensor.contiguous()
+    return tensor, tensor.stride(0)
+
+
+def _resolved(tensor: Tensor) -> Tensor:
+    return tensor.resolve_conj().resolve_neg() if tensor.is_conj() or tensor.is_neg() else tensor
+
+
+def segments(ptr: Tensor, reversed: bool) -> dict[str, int]:
+    return {
+        "ptr": ptr.data_ptr(),
+        "num_segments": ptr.shape[0] - 1,
+        "reversed": reversed,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def reaches(tensor: Tensor) -> bool:
+    """Whether a call may go straight to the library: nothing traces, fakes or records what the dispatcher sees."""
+    return not torch.compiler.is_compiling() and tensor.is_cpu and not torch._C._len_torch_dispatch_stack()

@@ -1,0 +1,206 @@
+"""The selective scan on the C++ kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphseq.scan import torch_backend
+from graphseq.scan.native import _library
+from graphseq.scan.native._library import address, dense, rows, segments
+from graphseq.scan.topology import Ragged
+
+_INPUTS = (
+    "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? delta_bias, Tensor? initial, "
+    "Tensor ptr, bool reversed, bool delta_softplus"
+)
+_ops = torch.library.Library("graphseq", "FRAGMENT")
+# out, last, and if asked the states that backward starts from.
+_ops.define(f"selective_scan({_INPUTS}, bool checkpoint) -> (Tensor, Tensor, Tensor)")
+# The gradients of u … initial, an empty one for each input that is not there.
+_ops.define(
+    f"selective_scan_backward(Tensor grad_out, Tensor? grad_last, Tensor checkpoints, {_INPUTS})"
+    f" -> ({', '.join(['Tensor'] * 9)})"
+)
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    topology: Ragged,
+    initial: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """See :func:`graphseq.scan.selective_scan`."""
+    if u.is_complex():
+        return torch_backend.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, topology, initial)
+    tensors = (u, delta, A, B, C, D, z, delta_bias, initial)
+    inputs = (*tensors, topology.ptr.contiguous(), topology.reversed, delta_softplus)
+    grad = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    if not _library.reaches(u):
+        out, last, _ = torch.ops.graphseq.selective_scan(*inputs, grad)
+    elif grad:
+        out, last, _ = _SelectiveScan.apply(*inputs, True)
+    else:
+        out, last, _ = _forward(*inputs, False)
+    return out, last
+
+
+def _arguments(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    initial: Tensor | None,
+    ptr: Tensor,
+    reversed: bool,
+    delta_softplus: bool,
+) -> tuple[dict[str, Any], list[Any]]:
+    """The fields of SelectiveInputs, and the tensors that must live as long as they are used."""
+    (u, u_stride), (delta, delta_stride), (B, B_stride), (C, C_stride) = rows(u), rows(delta), rows(B), rows(C)
+    z, z_stride = (None, 0) if z is None else rows(z)
+    A, D, delta_bias, initial = dense(A), dense(D), dense(delta_bias), dense(initial)
+    fields = {
+        "u": u.data_ptr(),
+        "delta": delta.data_ptr(),
+        "A": address(A),
+        "B": B.data_ptr(),
+        "C": C.data_ptr(),
+        "D": address(D),
+        "z": address(z),
+        "delta_bias": address(delta_bias),
+        "initial": address(initial),
+        "channels": u.shape[1],
+        "size": B.shape[2],
+        "groups": B.shape[1],
+        "u_stride": u_stride,
+        "delta_stride": delta_stride,
+        "z_stride": z_stride,
+        "B_stride": B_stride,
+        "C_stride": C_stride,
+        **segments(ptr, reversed),
+        "dtype": _library.DTYPES[u.dtype],
+        "softplus": delta_softplus,
+    }
+    return fields, [u, delta, A, B, C, D, z, delta_bias, initial]
+
+
+def _forward(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+    out, last, checkpoints = _outputs(*inputs)
+    fields, _alive = _arguments(*inputs[:-1])
+    _library.call(
+        _library.SelectiveScan(
+            **fields,
+            out=out.data_ptr(),
+            last=last.data_ptr(),
+            checkpoints=checkpoints.data_ptr() if inputs[-1] else None,
+        )
+    )
+    return out, last, checkpoints
+
+
+def _outputs(u: Tensor, delta: Tensor, A: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
+    *_, ptr, _, _, checkpoint = others
+    (tokens, channels), size = u.shape, A.shape[1]
+    kept = (tokens - 1) // _library.CHECKPOINT_STEPS if checkpoint and tokens else 0
+    return (
+        u.new_empty(tokens, channels),
+        u.new_empty(ptr.shape[0] - 1, channels, size),
+        u.new_empty(kept, size, channels),
+    )
+
+
+def _backward(grad_out: Tensor, grad_last: Tensor | None, checkpoints: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
+    grads = _grads(grad_out, grad_last, checkpoints, *inputs)
+    fields, _alive = _arguments(*inputs)
+    grad_out, grad_last, checkpoints = dense(grad_out), dense(grad_last), dense(checkpoints)
+    names = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias", "initial")
+    _library.call(
+        _library.SelectiveScanBackward(
+            **fields,
+            checkpoints=checkpoints.data_ptr(),
+            grad_out=grad_out.data_ptr(),
+            grad_last=address(grad_last),
+            **{f"grad_{name}": fields[name] and grad.data_ptr() for name, grad in zip(names, grads, strict=True)},
+        )
+    )
+    return grads
+
+
+def _grads(grad_out: Tensor, grad_last: Tensor | None, checkpoints: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
+    return tuple(grad_out.new_empty(0) if tensor is None else tensor.new_empty(tensor.shape) for tensor in inputs[:9])
+
+
+def _setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
+    *tensors, ctx.reversed, ctx.delta_softplus, _ = inputs
+    checkpoints = output[2]
+    ctx.set_materialize_grads(False)
+    ctx.mark_non_differentiable(checkpoints)
+    ctx.save_for_backward(*tensors, checkpoints)
+
+
+def _gradient(
+    ctx: Any, grad_out: Tensor | None, grad_last: Tensor | None, _: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    *tensors, ptr, checkpoints = ctx.saved_tensors
+    inputs = (*tensors, ptr, ctx.reversed, ctx.delta_softplus)
+    u = tensors[0]
+    if grad_out is None and grad_last is None:
+        return (None,) * (len(inputs) + 1)
+    grad_out = u.new_zeros(u.shape) if grad_out is None else grad_out
+    grads: Sequence[Tensor | None]
+    if torch.is_grad_enabled():
+        grads = _differentiable_backward(grad_out, grad_last, ctx.needs_input_grad, *inputs)
+    elif _library.reaches(grad_out):
+        grads = _backward(grad_out, grad_last, checkpoints, *inputs)
+    else:
+        grads = torch.ops.graphseq.selective_scan_backward(grad_out, grad_last, checkpoints, *inputs)
+    given = (None if tensor is None else grad for tensor, grad in zip(tensors, grads, strict=True))
+    return (*given, None, None, None, None)
+
+
+def _differentiable_backward(
+    grad_out: Tensor, grad_last: Tensor | None, needed: tuple[bool, ...], *inputs: Any
+) -> list[Tensor | None]:
+    """The gradient from the PyTorch backend's formula, for when it is differentiated again."""
+    *tensors, ptr, reversed, delta_softplus = inputs
+    # Views, because one tensor may be given as several inputs, each with a gradient of its own.
+    tensors = [None if tensor is None else tensor.view_as(tensor) for tensor in tensors]
+    scan: Any = torch_backend.selective_scan
+    out, last = scan(*tensors[:-1], delta_softplus, Ragged(ptr, reversed=reversed), tensors[-1])
+    wanted = [tensor for tensor, need in zip(tensors, needed, strict=False) if need]
+    outputs, grads = ([out], [grad_out]) if grad_last is None else ([out, last], [grad_out, grad_last])
+    found = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=True, allow_unused=True))
+    return [next(found) if need else None for _, need in zip(tensors, needed, strict=False)]
+
+
+class _SelectiveScan(torch.autograd.Function):
+    """What the operator does under autograd, without the dispatcher."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+        output = _forward(*inputs)
+        _setup_context(ctx, inputs, output)
+        return output
+
+    backward = staticmethod(_gradient)
+
+
+_ops.impl("selective_scan", _forward, "CPU")
+_ops.impl("selective_scan_backward", _backward, "CPU")
+torch.library.register_fake("graphseq::selective_scan", _outputs, lib=_ops)
+torch.library.register_fake("graphseq::selective_scan_backward", _grads, lib=_ops)
+torch.library.register_autograd("graphseq::selective_scan", _gradient, setup_context=_setup_context, lib=_ops)

@@ -1,0 +1,102 @@
+// The kernels' arguments. Each source is compiled once for each instruction set, into a namespace of that name.
+// Nothing here allocates, throws or knows Python: pointers, sizes and strides (in elements) only.
+#pragma once
+
+#include <cstdint>
+
+namespace graphseq {
+
+enum class Dtype : int32_t { float32, float64, complex64, complex128 };
+
+// Segment s holds the rows ptr[s] … ptr[s + 1] - 1.
+struct Segments {
+    const int64_t* ptr;
+    int64_t count;
+    int32_t reversed;
+    int32_t threads;
+};
+
+// h[t] = decay[t] h[t - 1] + source[t] over rows of heads · width channels; the channels of a head share one decay.
+struct LinearScan {
+    const void* decay;    // [T, heads], rows decay_stride apart
+    const void* source;   // [T, heads, width], rows source_stride apart
+    const void* initial;  // [segments, heads, width] or null
+    void* states;         // [T, heads, width]
+    int64_t heads, width, decay_stride, source_stride;
+    Segments segments;
+    Dtype dtype;
+};
+
+struct LinearScanBackward {
+    const void* decay;
+    const void* states;
+    const void* initial;
+    const void* grad;    // [T, heads, width], rows grad_stride apart
+    void* grad_decay;    // [T, heads] or null
+    void* grad_source;   // [T, heads, width]
+    void* grad_initial;  // [segments, heads, width] or null
+    int64_t heads, width, decay_stride, grad_stride;
+    Segments segments;
+    Dtype dtype;
+};
+
+// The inputs of the selective scan, in the notation of graphseq.scan.selective_scan. Rows are *_stride apart; all
+// else is contiguous.
+struct SelectiveInputs {
+    const void* u;            // [T, channels]
+    const void* delta;        // [T, channels]
+    const void* A;            // [channels, size]
+    const void* B;            // [T, groups, size]
+    const void* C;            // [T, groups, size]
+    const void* D;            // [channels] or null
+    const void* z;            // [T, channels] or null
+    const void* delta_bias;   // [channels] or null
+    const void* initial;      // [segments, channels, size] or null
+    int64_t channels, size, groups;
+    int64_t u_stride, delta_stride, z_stride, B_stride, C_stride;
+    Segments segments;
+    Dtype dtype;
+    int32_t softplus;
+};
+
+// Steps between two states that forward keeps for backward. The one before step k > 0 of a segment, k a multiple of
+// this, lies in row (steps of the whole scan before it) / checkpoint_steps - 1, so that no two share a row.
+constexpr int64_t checkpoint_steps = 32;
+
+struct SelectiveScan {
+    SelectiveInputs in;
+    void* out;          // [T, channels]
+    void* last;         // [segments, channels, size]
+    void* checkpoints;  // [(T - 1) / checkpoint_steps, size, channels] or null
+};
+
+struct SelectiveScanBackward {
+    SelectiveInputs in;
+    const void* checkpoints;
+    const void* grad_out;   // [T, channels]
+    const void* grad_last;  // [segments, channels, size] or null
+    void* grad_u;
+    void* grad_delta;
+    void* grad_A;
+    void* grad_B;           // [T, groups, size]
+    void* grad_C;
+    void* grad_D;           // null where the input is
+    void* grad_z;
+    void* grad_delta_bias;
+    void* grad_initial;
+};
+
+// Each returns false if memory for its scratch ran out.
+#define GRAPHSEQ_DECLARE(isa)                                  \
+    namespace isa {                                            \
+    bool linear_scan(const LinearScan&);                       \
+    bool linear_scan_backward(const LinearScanBackward&);      \
+    bool selective_scan(const SelectiveScan&);                 \
+    bool selective_scan_backward(const SelectiveScanBackward&); \
+    }
+GRAPHSEQ_DECLARE(baseline)
+GRAPHSEQ_DECLARE(avx2)
+GRAPHSEQ_DECLARE(avx512)
+#undef GRAPHSEQ_DECLARE
+
+}  // namespace graphseq

@@ -1,0 +1,91 @@
+// Vectors of any power of two of lanes, as the compiler's own extension: it splits those wider than the machine's.
+// Included by sources that are compiled for several instruction sets, so everything lies in the namespace of one, and
+// the standard library's inline functions are not used: the linker would keep only one of their copies.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace graphseq {
+namespace GRAPHSEQ_ISA {
+
+template <class T, int lanes>
+struct VectorOf {
+    typedef T type __attribute__((vector_size(lanes * sizeof(T))));
+};
+
+template <class T, int lanes>
+using Vector = typename VectorOf<T, lanes>::type;
+
+template <class T>
+constexpr int native_lanes = GRAPHSEQ_VECTOR_BYTES / sizeof(T);
+
+template <class V, class T>
+inline V load(const T* from) {
+    V value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+template <class V, class T>
+inline void store(T* to, V value) {
+    std::memcpy(to, &value, sizeof value);
+}
+
+// The first `count` lanes; the others are zero.
+template <class V, class T>
+inline V load_some(const T* from, int64_t count) {
+    T lanes[sizeof(V) / sizeof(T)] = {};
+    for (int64_t lane = 0; lane < count; ++lane) lanes[lane] = from[lane];
+    return load<V>(lanes);
+}
+
+template <class V, class T>
+inline void store_some(T* to, V value, int64_t count) {
+    T lanes[sizeof(V) / sizeof(T)];
+    store(lanes, value);
+    for (int64_t lane = 0; lane < count; ++lane) to[lane] = lanes[lane];
+}
+
+// b where a is not a number, and the other way round b where b is not: a bound belongs first.
+template <class V>
+inline V larger(V a, V b) {
+    return a > b ? a : b;
+}
+template <class V>
+inline V smaller(V a, V b) {
+    return a < b ? a : b;
+}
+// Those are single instructions here, which the compiler does not see.
+#define GRAPHSEQ_EXTREMES(T, lanes, prefix, suffix)                                                                  \
+    inline Vector<T, lanes> larger(Vector<T, lanes> a, Vector<T, lanes> b) { return prefix##_max_##suffix(a, b); }   \
+    inline Vector<T, lanes> smaller(Vector<T, lanes> a, Vector<T, lanes> b) { return prefix##_min_##suffix(a, b); }
+#if defined(__AVX512F__)
+GRAPHSEQ_EXTREMES(float, 16, _mm512, ps)
+GRAPHSEQ_EXTREMES(double, 8, _mm512, pd)
+#elif defined(__AVX__)
+GRAPHSEQ_EXTREMES(float, 8, _mm256, ps)
+GRAPHSEQ_EXTREMES(double, 4, _mm256, pd)
+#elif defined(__SSE2__)
+GRAPHSEQ_EXTREMES(float, 4, _mm, ps)
+GRAPHSEQ_EXTREMES(double, 2, _mm, pd)
+#endif
+#undef GRAPHSEQ_EXTREMES
+
+// The sum of lanes i, i + unit, i + 2 unit, … for each i < unit, as a tree.
+template <int unit, class V, class T>
+inline void fold(V value, T* to) {
+    constexpr int count = sizeof(V) / sizeof(T);
+    T lanes[count];
+    store(lanes, value);
+    for (int half = count / 2; half >= unit; half /= 2)
+        for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+    for (int lane = 0; lane < unit; ++lane) to[lane] = lanes[lane];
+}
+
+}  // namespace GRAPHSEQ_ISA
+}  // namespace graphseq
