@@ -12,6 +12,7 @@ from graphseq.graph_mamba import (
     gps_mamba,
     graph_mamba_wang,
 )
+from graphseq.scan import Ragged
 from tests.graph_mamba.graphs import edgeless_graph, random_graph, relabelled, run
 
 SIZES = {"channels": 8, "layers": 2, "state_size": 4, "edge_channels": 2}
@@ -50,10 +51,11 @@ def test_canonical_ties_do_not_depend_on_numbering():
     torch.testing.assert_close(moved[permutation], run(model, [data]), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("norm", ["batch_norm", "layer_norm"])
 @pytest.mark.parametrize("level", ["node", "graph"])
-def test_batching_changes_nothing(level, backend):
+def test_batching_changes_nothing(level, norm, backend):
     graphs = [random_graph(9, 0), random_graph(1, 1), edgeless_graph(4), edgeless_graph(0), random_graph(12, 2)]
-    model = _model(level=level)
+    model = _model(level=level, norm=norm)
     together = run(model, graphs)
     alone = [run(model, [graph]) for graph in graphs]
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-10, atol=1e-10)
@@ -118,19 +120,18 @@ def test_random_ties_differ_between_calls_and_averaged_ones_do_not():
 
 
 def test_averaging_is_over_the_branch_of_each_layer():
+    """What enters the norm after the branch is the mean over the orders, not one of them."""
     graph = edgeless_graph(5)
-    model = _model(level="node", layers=1, local=False, evaluation_ties=AveragedTies(2))
-    layer = model.blocks[0]
-    segments_orders = {}
-    original = layer._in_order
-
-    def recorded(x, order, segments):
-        segments_orders[tuple(order.tolist())] = out = original(x, order, segments)
-        return out
-
-    layer._in_order = recorded
-    run(model, [graph])
-    assert len(segments_orders) == 2
+    rule = AveragedTies(3)
+    layer = _model(level="node", layers=1, local=False, evaluation_ties=rule).blocks[0]
+    segments = Ragged.equal(1, 5)
+    x = torch.randn(5, 8, dtype=torch.float64)
+    entered = []
+    layer.global_norm.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
+    layer(x, graph.edge_index, segments)
+    alone = [layer.encoder(x[order], segments)[order.argsort()] for order in rule.orders(torch.zeros(5), segments)]
+    assert not torch.allclose(alone[0], alone[1])
+    torch.testing.assert_close(entered[0], torch.stack(alone).mean(0))
 
 
 def test_wang_preset_is_the_published_layer():

@@ -1,0 +1,42 @@
+"""Data sets by name, real and generated, behind one interface."""
+
+from graphseq.data.benchmark import Benchmark, Task
+from graphseq.data.catalogue import load
+from graphseq.data.generated import (
+    CliquePathTransfer,
+    CrossedRingTransfer,
+    GraphProperties,
+    MarkedParity,
+    RingTransfer,
+    TreeNeighborsMatch,
+    TreeTransfer,
+    WalkRecall,
+)
+from graphseq.data.loaders import PeptidesFunc, WikipediaPages
+from graphseq.data.manifest import File, Manifest, describe, names
+from graphseq.data.mirror import fetch
+from graphseq.data.trusted import trusted_pyg_classes
+from graphseq.data.validate import validate_graph
+
+__all__ = [
+    "Benchmark",
+    "CliquePathTransfer",
+    "CrossedRingTransfer",
+    "File",
+    "GraphProperties",
+    "Manifest",
+    "MarkedParity",
+    "PeptidesFunc",
+    "RingTransfer",
+    "Task",
+    "TreeNeighborsMatch",
+    "TreeTransfer",
+    "WalkRecall",
+    "WikipediaPages",
+    "describe",
+    "fetch",
+    "load",
+    "names",
+    "trusted_pyg_classes",
+    "validate_graph",
+]

@@ -1,0 +1,168 @@
+"""How many graphs of which size: each generated task as :func:`graphseq.data.load` offers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+
+from graphseq.data.benchmark import Task
+from graphseq.data.generated.dataset import GeneratedDataset
+from graphseq.data.generated.neighbors_match import TreeNeighborsMatch
+from graphseq.data.generated.parity import MarkedParity
+from graphseq.data.generated.properties import GraphProperties
+from graphseq.data.generated.recall import WalkRecall
+from graphseq.data.generated.transfer import (
+    CliquePathTransfer,
+    CrossedRingTransfer,
+    RingTransfer,
+    Transfer,
+    TreeTransfer,
+)
+from graphseq.data.loaded import Loaded, Split
+
+
+def transfer(
+    kind: type[Transfer],
+    *,
+    num_nodes: int | tuple[int, int] = 20,
+    num_classes: int = 5,
+    level: str = "node",
+    random_features: bool = False,
+    random_holder: bool = False,
+    num_train: int = 500,
+    num_val: int = 100,
+    num_test: int = 100,
+    seed: int = 0,
+) -> Loaded:
+    """A transfer task. The papers use 5000 graphs for training and 500 for testing, of which only five differ."""
+    make = partial(
+        kind,
+        num_nodes,
+        num_classes=num_classes,
+        level=level,
+        random_features=random_features,
+        random_holder=random_holder,
+    )
+    return _joined([make, make, make], [num_train, num_val, num_test], seed, _accuracy(level, num_classes))
+
+
+def tree_transfer(
+    *,
+    arity: int = 2,
+    depth: int = 5,
+    num_classes: int = 5,
+    level: str = "node",
+    random_features: bool = False,
+    random_holder: bool = False,
+    num_train: int = 500,
+    num_val: int = 100,
+    num_test: int = 100,
+    seed: int = 0,
+) -> Loaded:
+    """Transfer from leaf to root."""
+    make = partial(
+        TreeTransfer,
+        arity,
+        depth,
+        num_classes=num_classes,
+        level=level,
+        random_features=random_features,
+        random_holder=random_holder,
+    )
+    return _joined([make, make, make], [num_train, num_val, num_test], seed, _accuracy(level, num_classes))
+
+
+def tree_neighbors_match(*, depth: int = 3, num_permutations: int | None = None, seed: int = 0) -> Loaded:
+    """The authors' 80 to 20 split, stratified by label; half of their 20 is the validation set here.
+
+    They report the accuracy on the training set, as the question is what can be fitted at all.
+    """
+    from sklearn.model_selection import train_test_split
+
+    dataset = TreeNeighborsMatch(depth, num_permutations, seed=seed)
+    labels = dataset.y[dataset.label_mask].numpy()
+    everything = np.arange(len(dataset))
+    train, rest = train_test_split(everything, test_size=0.2, random_state=seed, stratify=labels)
+    val, test = train_test_split(rest, test_size=0.5, random_state=seed, stratify=labels[rest])
+    split = Split(*(torch.from_numpy(np.sort(part)) for part in (train, val, test)))
+    categories = 2**depth + 1
+    return Loaded(dataset, split, _accuracy("node", 2**depth), node_categories=(categories, categories))
+
+
+def graph_properties(
+    *,
+    target: str = "sssp",
+    num_nodes: int | tuple[int, int] = (25, 35),
+    num_train: int = 500,
+    num_val: int = 100,
+    num_test: int = 100,
+    seed: int = 0,
+) -> Loaded:
+    """Distances, divided by the largest of the training set. The papers use 5120, 640 and 1280 graphs."""
+    make = partial(GraphProperties, target=target, num_nodes=num_nodes)
+    level = "graph" if target == "diameter" else "node"
+    task = Task(level, "regression", 1, "rmse", maximize=False)
+    loaded = _joined([make, make, make], [num_train, num_val, num_test], seed, task)
+    loaded.dataset._data.y /= loaded.dataset[:num_train].y.max()
+    loaded.dataset._data_list = None
+    return loaded
+
+
+def marked_parity(
+    *,
+    num_nodes: int | tuple[int, int] = (2, 40),
+    test_nodes: int | tuple[int, int] = 80,
+    shape: str = "path",
+    level: str = "node",
+    num_train: int = 1000,
+    num_val: int = 100,
+    num_test: int = 100,
+    seed: int = 0,
+) -> Loaded:
+    """Parity, trained and validated on ``num_nodes`` and tested on ``test_nodes``."""
+    make = partial(MarkedParity, num_nodes, shape=shape, level=level)
+    longer = partial(MarkedParity, test_nodes, shape=shape, level=level)
+    return _joined([make, make, longer], [num_train, num_val, num_test], seed, _accuracy(level, 2))
+
+
+def walk_recall(
+    *,
+    num_keys: int = 8,
+    num_values: int = 8,
+    num_nodes: int | None = None,
+    num_train: int = 1000,
+    num_val: int = 100,
+    num_test: int = 100,
+    seed: int = 0,
+) -> Loaded:
+    """Recall on trees."""
+    make = partial(WalkRecall, num_keys, num_values, num_nodes=num_nodes)
+    loaded = _joined([make, make, make], [num_train, num_val, num_test], seed, _accuracy("node", num_values))
+    return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(num_keys + 1, num_values + 1))
+
+
+RECIPES: dict[str, Callable[..., Loaded]] = {
+    "ring-transfer": partial(transfer, RingTransfer),
+    "crossed-ring-transfer": partial(transfer, CrossedRingTransfer),
+    "clique-path-transfer": partial(transfer, CliquePathTransfer),
+    "tree-transfer": tree_transfer,
+    "tree-neighbors-match": tree_neighbors_match,
+    "graph-properties": graph_properties,
+    "marked-parity": marked_parity,
+    "walk-recall": walk_recall,
+}
+
+
+def _joined(makers: list[Callable[..., GeneratedDataset]], counts: list[int], seed: int, task: Task) -> Loaded:
+    """Three independently seeded parts, in one data set."""
+    seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
+    parts = [make(num_graphs=count, seed=own) for make, count, own in zip(makers, counts, seeds, strict=True)]
+    dataset = GeneratedDataset([data for part in parts for data in part])
+    return Loaded(dataset, Split(*torch.arange(sum(counts)).split(counts)), task)
+
+
+def _accuracy(level: str, num_classes: int) -> Task:
+    return Task(level, "multiclass", num_classes, "accuracy", maximize=True)
