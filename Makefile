@@ -5,7 +5,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-MIRROR := $(wildcard ../shared/data)
 
 .PHONY: demo test test-slow lint docs install clean
 

@@ -50,7 +50,7 @@ class AveragedTies(TieBreak):
 
     Args:
         num_orders: how many.
-        seed: of the private generator that draws them.
+        seed: of the orders.
     """
 
     def __init__(self, num_orders: int = 5, seed: int = 0) -> None:
@@ -59,7 +59,7 @@ class AveragedTies(TieBreak):
         self.num_orders, self.seed = num_orders, seed
 
     def orders(self, key: Tensor, segments: Ragged, colour: Tensor | None = None) -> list[Tensor]:
-        noise = _seeded_noise(self.num_orders, key, self.seed)
+        noise = _seeded_noise(self.num_orders, segments, self.seed)
         return [lexsort([row, key, segments.segment]) for row in noise]
 
     def __repr__(self) -> str:
@@ -73,7 +73,7 @@ class CanonicalTies(TieBreak):
     every call; for them alone a result may change with the numbering.
 
     Args:
-        seed: of the private generator for nodes of equal colour.
+        seed: of the order of nodes of equal colour.
     """
 
     needs_colour = True
@@ -84,16 +84,17 @@ class CanonicalTies(TieBreak):
     def orders(self, key: Tensor, segments: Ragged, colour: Tensor | None = None) -> list[Tensor]:
         if colour is None:
             raise ValueError("colour must be given for CanonicalTies (see canonical_colour), got None")
-        noise = _seeded_noise(1, key, self.seed)[0]
+        noise = _seeded_noise(1, segments, self.seed)[0]
         return [lexsort([noise, colour, key, segments.segment])]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(seed={self.seed})"
 
 
-def _seeded_noise(rows: int, key: Tensor, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(rows, key.shape[0], dtype=torch.float64, generator=generator).to(key.device)
+def _seeded_noise(rows: int, segments: Ragged, seed: int) -> Tensor:
+    """A hash of the place in the graph, so that a graph's orders do not depend on what it is batched with."""
+    row = _hash(torch.arange(rows, device=segments.device) + seed)
+    return _hash(row[:, None] + segments.position)
 
 
 _MIX = (-0x61C8864680B583EB, -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)

@@ -22,7 +22,7 @@ def graph_mamba_wang(in_channels: int | Sequence[int], out_channels: int, **size
 
     One Mamba in one direction over nodes in ascending order of degree, ties random; in evaluation five random orders,
     averaged inside each layer, here drawn from a fixed seed so that a result repeats. ``state_size`` 16, ``conv_size``
-    4, ``expand`` 1 and batch norm are its settings, as is a width of 96 with 4 layers on Peptides.
+    4, ``expand`` 1 and batch norm are its settings, as is a width of 96 with 4 layers on Peptides-struct.
     """
     published = {
         "channels": 96,

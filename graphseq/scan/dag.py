@@ -34,18 +34,22 @@ class Dag:
 
     @property
     def edge_index(self) -> Tensor:
+        """Links, ``[2, num_links]``."""
         return self._edge_index
 
     @property
     def num_states(self) -> int:
+        """Number of states."""
         return self._num_states
 
     @property
     def num_links(self) -> int:
+        """Number of links."""
         return self._edge_index.shape[1]
 
     @property
     def device(self) -> torch.device:
+        """Where ``edge_index`` lies, and scans run."""
         return self._edge_index.device
 
     @property
@@ -59,6 +63,7 @@ class Dag:
         return torch.from_numpy(self._levels).to(self.device)
 
     def to_dag(self) -> Dag:
+        """Itself."""
         return self
 
     def reverse(self) -> Dag:
@@ -75,6 +80,7 @@ class Dag:
         return flipped
 
     def to(self, device: torch.device | str) -> Dag:
+        """The same topology on another device."""
         moved = object.__new__(type(self))
         moved._edge_index, moved._num_states, moved.cache = self._edge_index.to(device), self._num_states, {}
         moved._levels = self._levels

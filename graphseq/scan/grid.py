@@ -53,26 +53,32 @@ class Grid:
 
     @property
     def height(self) -> int:
+        """Rows."""
         return self._height
 
     @property
     def width(self) -> int:
+        """Columns."""
         return self._width
 
     @property
     def batch(self) -> int:
+        """Number of grids."""
         return self._batch
 
     @property
     def reversed(self) -> bool:
+        """Whether the grid is scanned from its last cell."""
         return self._reversed
 
     @property
     def device(self) -> torch.device:
+        """Where scans run."""
         return self._device
 
     @property
     def num_states(self) -> int:
+        """Two for each cell."""
         return 2 * self.batch * self.height * self.width
 
     def reverse(self) -> Grid:
@@ -86,6 +92,7 @@ class Grid:
         return flipped
 
     def to(self, device: torch.device | str) -> Grid:
+        """The same topology on another device."""
         return Grid(self.height, self.width, self.batch, device=device, reversed=self.reversed)
 
     def to_dag(self) -> Dag:

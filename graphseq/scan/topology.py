@@ -42,18 +42,22 @@ class Ragged:
 
     @property
     def ptr(self) -> Tensor:
+        """Segment bounds, ``[num_segments + 1]``."""
         return self._ptr
 
     @property
     def reversed(self) -> bool:
+        """Whether each segment is scanned from its end."""
         return self._reversed
 
     @property
     def num_segments(self) -> int:
+        """Number of segments, empty ones included."""
         return len(self._bounds) - 1
 
     @property
     def num_states(self) -> int:
+        """Number of states of all segments together."""
         return self._bounds[-1]
 
     @property
@@ -63,6 +67,7 @@ class Ragged:
 
     @property
     def device(self) -> torch.device:
+        """Where ``ptr`` lies, and scans run."""
         return self._ptr.device
 
     @cached_property
@@ -111,6 +116,7 @@ class Ragged:
         return flipped
 
     def to(self, device: torch.device | str) -> Ragged:
+        """The same topology on another device."""
         return self._like(self._ptr.to(device), self._reversed)
 
     def _like(self, ptr: Tensor, reversed: bool) -> Ragged:

@@ -121,3 +121,13 @@ def test_eigenvector_key_of_parts_that_are_not_connected():
     torch.testing.assert_close(
         key, torch.tensor([0.5, 0.5**0.5, 0.5, 0.5**0.5, 0.5**0.5, 1.0], dtype=torch.float64), atol=1e-9, rtol=0
     )
+
+
+@pytest.mark.parametrize("rule", [AveragedTies(2), CanonicalTies()])
+def test_seeded_orders_do_not_depend_on_the_batch(rule):
+    """Even of nodes that nothing tells apart."""
+    alone = rule.orders(torch.zeros(5), Ragged.equal(1, 5), torch.zeros(5).long())
+    batch = Ragged(torch.tensor([0, 7, 12, 12]))
+    together = rule.orders(torch.zeros(12), batch, torch.zeros(12).long())
+    for one, many in zip(alone, together, strict=True):
+        assert torch.equal(many[7:] - 7, one)
