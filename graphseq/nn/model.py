@@ -57,7 +57,7 @@ class GraphModel(nn.Module):
     ) -> None:
         super().__init__()
         self.level, self.channels, self.validate = level, channels, validate
-        pe_width = channels // 4 if pe_channels else 0
+        pe_width = max(1, channels // 4) if pe_channels else 0
         self.node_encoder = feature_encoder(in_channels, channels - pe_width)
         self.pe_encoder = PositionalEncoder(pe_channels, pe_width, flip_signs=pe_flip_signs) if pe_channels else None
         self.edge_encoder = feature_encoder(1 if edge_channels is None else edge_channels, channels)

@@ -1,0 +1,23 @@
+"""Training by Lightning: the task, the data module, the run folder, baselines and the command line."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graphseq.training.datamodule import GraphDataModule
+    from graphseq.training.run_folder import RunFolder
+    from graphseq.training.seeding import EpochSeed
+    from graphseq.training.task import GraphTask
+
+__all__ = ["EpochSeed", "GraphDataModule", "GraphTask", "RunFolder"]
+
+_HOME = {"EpochSeed": "seeding", "GraphDataModule": "datamodule", "GraphTask": "task", "RunFolder": "run_folder"}
+
+
+def __getattr__(name: str) -> Any:
+    # Lightning takes seconds to import, and the command line's help and data commands do without it.
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,77 @@
+"""The command ``graphseq``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+_COMMANDS: dict[str, str] = {
+    "fit": "train a network, then test the best epoch",
+    "validate": "evaluate a checkpoint on the validation set",
+    "test": "evaluate a checkpoint on the test set",
+    "predict": "write the predictions of a checkpoint for the test set",
+    "repeat": "fit and test over seeds and splits, and record mean and deviation",
+    "results": "write the tables of results from their records",
+    "data": "list, get and verify data sets",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command; ``graphseq COMMAND --help`` explains it.
+
+    Args:
+        argv: the words after ``graphseq``; those of the process if not given.
+
+    Raises:
+        SystemExit: with code 2 if the words make no command.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(_help())
+    elif words[0] in _COMMANDS:
+        _runner(words[0])(words)
+    else:
+        from graphseq.data.manifest import nearest
+
+        print(f"graphseq: error: no command {words[0]!r}{nearest(words[0], _COMMANDS)}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _help() -> str:
+    lines = [f"  {name:<10}{purpose}" for name, purpose in _COMMANDS.items()]
+    return "\n".join(["usage: graphseq COMMAND [options]", "", *lines, "", "graphseq COMMAND --help tells more."])
+
+
+def _runner(command: str) -> Callable[[list[str]], object]:
+    # Each command imports what it needs: Lightning takes seconds, and most of these do without.
+    if command == "data":
+        return _data
+    if command == "results":
+        return _results
+    if command == "repeat":
+        from graphseq.training.repeat import repeat
+
+        return lambda words: repeat(words[1:])
+    from graphseq.training.lightning_cli import GraphCLI
+
+    return GraphCLI
+
+
+def _data(words: list[str]) -> None:
+    from jsonargparse import auto_cli
+
+    from graphseq.data.cli import COMMANDS
+
+    auto_cli(dict(COMMANDS), args=words[1:], prog="graphseq data")
+
+
+def _results(words: list[str]) -> None:
+    from jsonargparse import auto_cli
+
+    from graphseq.training.results import update_tables
+
+    auto_cli(update_tables, args=words[1:], prog="graphseq results")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Loaders for a data set of graphs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+from torch.utils.data import Dataset
+from torch_geometric.data import Data
+from torch_geometric.loader import DataLoader
+from torch_geometric.transforms import BaseTransform, Compose
+
+from graphseq.data import Benchmark, load
+from graphseq.data import names as dataset_names
+from graphseq.data.manifest import nearest
+from graphseq.training.seeding import EpochSampler, global_seed
+from graphseq.training.signature import Signature
+
+
+class GraphDataModule(pl.LightningDataModule):
+    """A named data set, or one of your own by :meth:`from_benchmark`, for training, validation and test.
+
+    The order of training examples depends on the seed and the epoch alone, not on the number of processes or workers.
+
+    Args:
+        name: one of :func:`graphseq.data.names`.
+        root: folder for raw and processed files.
+        mirror: folder with raw files, looked into before anything is downloaded.
+        split: which split, where the data set has several.
+        batch_size: examples in a step, over all processes.
+        num_workers: processes that load.
+        pre_transforms: applied to every example once, after loading.
+        transforms: applied to an example each time it is used.
+        options: for generated data sets, what they are made with.
+        seed: of the order of training examples; that of ``seed_everything`` if not given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        root: str | None = None,
+        mirror: str | None = None,
+        split: int = 0,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        pre_transforms: list[BaseTransform] | None = None,
+        transforms: list[BaseTransform] | None = None,
+        options: dict[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        if name not in dataset_names():
+            raise ValueError(f"name must be a known data set, got {name!r}{nearest(name, dataset_names())}")
+        self.name, self.root, self.mirror, self.split = name, root, mirror, split
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.pre_transforms, self.transforms = pre_transforms or [], transforms or []
+        self.options, self.seed = options or {}, seed
+        self._benchmark: Benchmark | None = None
+
+    @classmethod
+    def from_benchmark(cls, benchmark: Benchmark, **arguments: Any) -> GraphDataModule:
+        """Wrap data sets of your own, see :meth:`graphseq.data.Benchmark.from_datasets`.
+
+        Args:
+            benchmark: the data.
+            arguments: ``batch_size``, ``num_workers``, ``pre_transforms``, ``transforms`` and ``seed`` as above.
+        """
+        module = cls(dataset_names()[0], **arguments)
+        module.name = benchmark.name
+        once = module._pre_transform
+        if once is not None:
+            train, val, test = (
+                [once(data) for data in part] for part in (benchmark.train, benchmark.val, benchmark.test)
+            )
+            benchmark = Benchmark.from_datasets(train, val, test, benchmark.task, name=benchmark.name)
+        module._benchmark = benchmark
+        return module
+
+    @property
+    def signature(self) -> Signature:
+        """What the data asks of a network."""
+        return Signature.of(self.benchmark)
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """The data, loaded on first use."""
+        if self._benchmark is None:
+            self._benchmark = load(
+                str(self.name), self.root, self.mirror, self.split, pre_transform=self._pre_transform, **self.options
+            )
+        return self._benchmark
+
+    def prepare_data(self) -> None:
+        _ = self.benchmark
+
+    def setup(self, stage: str) -> None:
+        _ = self.benchmark
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._loader("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._loader("test")
+
+    @property
+    def _pre_transform(self) -> Compose | None:
+        return Compose(self.pre_transforms) if self.pre_transforms else None
+
+    def _loader(self, split: str, *, shuffle: bool = False) -> DataLoader:
+        processes, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        if self.batch_size % processes:
+            raise ValueError(
+                f"batch_size counts the examples of all processes and must be a multiple of their number "
+                f"({processes}), got {self.batch_size}"
+            )
+        seed = global_seed() if self.seed is None else self.seed
+        examples = _Numbered(getattr(self.benchmark, split), Compose(self.transforms))
+        sampler = EpochSampler(examples, processes, rank, shuffle=shuffle, seed=seed)
+        if self.trainer:
+            # Lightning names the epoch to a sampler only after workers have begun to follow it.
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+        return DataLoader(
+            examples,
+            batch_size=self.batch_size // processes,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            generator=sampler.generator,
+        )
+
+
+class _Numbered(Dataset):
+    """Examples that carry their number, by which a prediction finds its place again."""
+
+    def __init__(self, examples: Dataset | Sequence[Data], transform: BaseTransform) -> None:
+        self.examples: Any = examples
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, number: int) -> Data:
+        data = self.transform(copy.copy(self.examples[number]))
+        data.example = number
+        return data

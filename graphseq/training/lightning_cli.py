@@ -1,0 +1,122 @@
+"""``graphseq fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with our defaults."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from graphseq.training.datamodule import GraphDataModule
+from graphseq.training.parser import SuggestingParser
+from graphseq.training.quiet import expected_warnings_ignored
+from graphseq.training.run_folder import RunFolder
+from graphseq.training.seeding import EpochSeed
+from graphseq.training.task import GraphTask
+
+TRAINER_DEFAULTS = {
+    "max_epochs": 100,
+    "gradient_clip_val": 1.0,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
+}
+
+
+class GraphCLI(LightningCLI):
+    """Lightning's command line for :class:`GraphTask` on a :class:`GraphDataModule`, in a :class:`RunFolder`.
+
+    ``fit`` ends with a test of the best checkpoint. ``--resume`` goes on with the run of the same name and version, if
+    it has a checkpoint.
+
+    Args:
+        args: words of a command line, or a parsed configuration as a dictionary.
+        run: whether there are commands to run; without, the configuration of ``fit`` is parsed and that is all.
+    """
+
+    folder: RunFolder
+
+    def __init__(self, args: Sequence[str] | dict[str, Any], *, run: bool = True) -> None:
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        with expected_warnings_ignored():
+            super().__init__(
+                GraphTask,
+                GraphDataModule,
+                args=args if isinstance(args, dict) else list(args),
+                run=run,
+                trainer_defaults=TRAINER_DEFAULTS,
+                seed_everything_default=0,
+                save_config_kwargs={"overwrite": True},
+                parser_class=SuggestingParser,
+                parser_kwargs={"prog": "graphseq"},
+                auto_configure_optimizers=False,
+            )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_class_arguments(RunFolder, "run")
+        parser.add_argument("--resume", action="store_true", help="Go on from the run's last checkpoint, if any.")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        # Lightning's own warns whenever arguments come from Python while the process has some too.
+        self.config = parser.parse_object(args) if isinstance(args, dict | Namespace) else parser.parse_args(args)
+
+    def before_instantiate_classes(self) -> None:
+        """Settle what is left open, so that the saved configuration names the run."""
+        if self.subcommand is None:
+            return
+        if self.subcommand != "fit":
+            # What a later command in the run's folder is told must not replace how the run was made.
+            self.save_config_callback = None
+        config = self.config[self.subcommand]
+        network = config.model.network
+        kind = network.class_path if isinstance(network, Namespace) else network
+        config.run.name = config.run.name or f"{config.data.name}-{kind.rpartition('.')[2]}"
+        config.run.version = config.run.version or time.strftime("%Y-%m-%d_%H-%M-%S")
+
+    def instantiate_classes(self) -> None:
+        if self.subcommand is None:
+            return
+        try:
+            super().instantiate_classes()
+            self.datamodule.prepare_data()
+        except (ValueError, TypeError, FileNotFoundError) as error:
+            self.parser.error(str(error), error)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        self.folder = self._get(self.config_init, "run")
+        config = self._get(self.config_init, "trainer")
+        callbacks = [EpochSeed(), self.folder, *self.folder.checkpoints()]
+        logger = config["logger"]
+        if logger is None:
+            logger = self.folder.loggers() if self.subcommand == "fit" else False
+        return self._instantiate_trainer({**config, "logger": logger, **kwargs}, callbacks)
+
+    def fit(self, model: GraphTask, **kwargs: Any) -> None:
+        if self._get(self.config, "resume") and self.folder.last_checkpoint.exists():
+            kwargs["ckpt_path"] = self.folder.last_checkpoint
+        self.trainer.fit(model, **{**kwargs, "weights_only": True})
+        if self.folder.test and self.trainer.state.finished and self.folder.best_checkpoint.exists():
+            best = self.folder.best_checkpoint
+            self.trainer.test(model, datamodule=self.datamodule, ckpt_path=best, weights_only=True)
+
+    def validate(self, model: GraphTask, **kwargs: Any) -> None:
+        self.trainer.validate(model, **{**kwargs, "weights_only": True})
+
+    def test(self, model: GraphTask, **kwargs: Any) -> None:
+        self.trainer.test(model, **{**kwargs, "weights_only": True})
+
+    def predict(self, model: GraphTask, **kwargs: Any) -> None:
+        """Predict the test set into ``predictions.pt`` of the run folder: ``logits`` and their ``key``."""
+        batches: list[Any] = (
+            self.trainer.predict(model, **{**kwargs, "return_predictions": True, "weights_only": True}) or []
+        )
+        together = {name: torch.cat([batch[name] for batch in batches]) for name in ("logits", "key")}
+        path = self.folder.path / "predictions.pt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(together, path)
+        print(f"predictions of {together['logits'].shape[0]} rows in {path}")

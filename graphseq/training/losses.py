@@ -1,0 +1,65 @@
+"""The loss of each kind of task, as a sum and what to divide it by, so that processes can share one mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+from torch.nn import functional
+
+from graphseq.data import Task
+
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Logits ``[rows, outputs]`` and targets to the summed loss and its weight; their ratio is the mean loss."""
+
+
+class CrossEntropy:
+    """Cross entropy of integer targets, each row weighted by the weight of its class."""
+
+    def __init__(self, class_weights: Float[Tensor, " classes"] | None = None) -> None:
+        self.class_weights = class_weights
+
+    def __call__(self, logits: Float[Tensor, "rows classes"], y: Shaped[Tensor, " rows"]) -> tuple[Tensor, Tensor]:
+        weights = None if self.class_weights is None else self.class_weights.to(logits)
+        total = functional.cross_entropy(logits, y, weight=weights, reduction="sum")
+        weight = logits.new_tensor(float(y.shape[0])) if weights is None else weights[y].sum()
+        return total, weight
+
+
+class Elementwise:
+    """An elementwise loss over the entries that carry a label; NaN marks those that do not."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        self.function = function
+
+    def __call__(
+        self, logits: Float[Tensor, "rows outputs"], y: Float[Tensor, "rows outputs"]
+    ) -> tuple[Tensor, Tensor]:
+        labelled = ~y.isnan()
+        total = self.function(logits[labelled], y[labelled].to(logits.dtype), reduction="sum")
+        return total, labelled.sum().to(logits.dtype)
+
+
+def make_loss(task: Task, class_weights: list[float] | None = None) -> Loss:
+    """Cross entropy for classes, its binary form for labels, and for real targets the absolute or squared error,
+    whichever the task's metric (MAE or RMSE) is made of.
+
+    Args:
+        task: what is predicted.
+        class_weights: for a multiclass task, the weight of each class.
+
+    Raises:
+        ValueError: if the weights do not fit the task.
+    """
+    if class_weights is not None and (task.kind != "multiclass" or len(class_weights) != task.num_outputs):
+        raise ValueError(
+            f"class_weights must hold a weight for each class of a multiclass task, got {len(class_weights)} weights "
+            f"for a {task.kind} task with {task.num_outputs} outputs"
+        )
+    if task.kind == "multiclass":
+        return CrossEntropy(None if class_weights is None else torch.tensor(class_weights))
+    if task.kind in ("binary", "multilabel"):
+        return Elementwise(functional.binary_cross_entropy_with_logits)
+    return Elementwise(functional.l1_loss if task.metric == "mae" else functional.mse_loss)

@@ -1,0 +1,74 @@
+"""``graphseq repeat``: one configuration over seeds and splits, summed up in a record of results."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+from graphseq.training.lightning_cli import GraphCLI
+from graphseq.training.results import Record
+
+
+def repeat(words: Sequence[str]) -> Record:
+    """Fit and test a configuration for every pair of a seed and a split, and write the record.
+
+    Args:
+        words: the options of ``graphseq fit``, with ``--seeds``, ``--splits``, ``--name`` and ``--results``.
+    """
+    command = shlex.join(["graphseq", "repeat", *words])
+    plan = _Plan(words, run=False).config.as_dict()
+    plan.pop("config", None)
+    seeds, splits = plan.pop("seeds"), plan.pop("splits")
+    name, folder = plan.pop("name"), plan.pop("results")
+    runs = [_fit(plan, seed, split) for seed, split in itertools.product(seeds, splits or [plan["data"]["split"]])]
+    record = _record(runs, command, seeds)
+    path = record.write(folder, name or runs[0].folder.name)
+    print(f"{record.metric} {record.value} over {len(runs)} runs, in {path}")
+    return record
+
+
+class _Plan(GraphCLI):
+    """The options of ``fit`` and those of the repetition."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        super().add_arguments_to_parser(parser)
+        parser.add_argument("--seeds", type=integers, default=[0, 1, 2], help="Seeds, as 0,1,2.")
+        parser.add_argument("--splits", type=integers, default=[], help="Splits, as 0,1; that of the data if none.")
+        parser.add_argument("--name", type=str, default=None, help="Name of the record.")
+        parser.add_argument("--results", type=str, default="docs/results", help="Folder of the records.")
+
+
+def integers(text: str | list[int]) -> list[int]:
+    return text if isinstance(text, list) else [int(word) for word in str(text).split(",")]
+
+
+def _fit(plan: dict[str, Any], seed: int, split: int) -> GraphCLI:
+    version = plan["run"]["version"] or time.strftime("%Y-%m-%d_%H-%M-%S")
+    run = {**plan["run"], "version": f"{version}_seed{seed}_split{split}"}
+    config = {**plan, "seed_everything": seed, "data": {**plan["data"], "split": split}, "run": run}
+    return GraphCLI({"subcommand": "fit", "fit": config})
+
+
+def _record(runs: list[GraphCLI], command: str, seeds: list[int]) -> Record:
+    task, first = runs[0].datamodule.benchmark.task, runs[0]
+    outcomes = [cli.folder.outcome for cli in runs]
+    return Record.of_values(
+        [outcome["test"][task.metric] for outcome in outcomes],
+        task=f"{task.level} {task.kind}",
+        dataset=first.datamodule.name,
+        split=", ".join(sorted({str(cli.datamodule.split) for cli in runs})),
+        model=type(first.model.network).__name__,
+        metric=task.metric,
+        maximize=task.maximize,
+        seeds=seeds,
+        params=outcomes[0]["parameters"],
+        budget=f"{first.trainer.max_epochs} epochs",
+        command=command,
+        epochs=[outcome["epochs"] for outcome in outcomes],
+        runs=[str(cli.folder.path) for cli in runs],
+    )

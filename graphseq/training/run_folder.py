@@ -1,0 +1,160 @@
+"""One folder for all that a run leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from graphseq.training.budget import count_parameters
+from graphseq.training.curves import plot_curves, read_history
+from graphseq.training.environment import environment
+
+
+class RunFolder(pl.Callback):
+    """Keeps a run under ``root/name/version``.
+
+    ====================  ==========================================================================================
+    ``config.yaml``       the whole configuration, from which the command line repeats or resumes the run
+    ``metrics.csv``       every epoch
+    ``metrics.json``      the outcome: best epoch, validation and test there, parameters, seconds, epochs
+    ``checkpoints/``      ``best.ckpt`` by validation score, ``last.ckpt`` of the last whole epoch
+    ``environment.json``  versions, machine, threads, seed, commit
+    ``curves.png``        loss and metric over epochs
+    ``tensorboard/``      the same for TensorBoard
+    ====================  ==========================================================================================
+
+    From Python: ``Trainer(callbacks=[run, *run.checkpoints()], logger=run.loggers())``.
+
+    Args:
+        root: folder of all runs.
+        name: what is trained; the command line takes data set and network.
+        version: tells the runs of one name apart; the time if not given.
+        test: the command line tests the best checkpoint after ``fit``.
+    """
+
+    def __init__(
+        self, root: str = "runs", name: str | None = None, version: str | None = None, test: bool = True
+    ) -> None:
+        self.root, self.name = root, name or "run"
+        self.version = version or time.strftime("%Y-%m-%d_%H-%M-%S")
+        self.test = test
+        self._past: list[dict[str, Any]] = []
+        self._seconds_before = 0.0
+        self._started = time.monotonic()
+
+    @property
+    def path(self) -> Path:
+        return Path(self.root) / self.name / self.version
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "last.ckpt"
+
+    def loggers(self) -> list[Logger]:
+        """CSV, written after every epoch so that a killed run keeps its past, and TensorBoard."""
+        # Lightning's CSV logger begins its file anew: see _restore_history.
+        self._past = _rows(self.path / "metrics.csv")
+        return [
+            CSVLogger(self.root, name=self.name, version=self.version, flush_logs_every_n_steps=1),
+            TensorBoardLogger(self.root, name=self.name, version=self.version, sub_dir="tensorboard"),
+        ]
+
+    def checkpoints(self) -> list[ModelCheckpoint]:
+        """The best epoch, then the last one, whose file thus knows of the best."""
+        folder = self.path / "checkpoints"
+        every_epoch: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+        return [
+            ModelCheckpoint(folder, "best", monitor="val/score", mode="max", **every_epoch),
+            ModelCheckpoint(folder, "last", **every_epoch),
+        ]
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self._seconds}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        self._seconds_before = state_dict["seconds"]
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = time.monotonic()
+        if trainer.is_global_zero:
+            _write(self.path / "environment.json", environment())
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._restore_history(trainer)
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        history = read_history(self.path / "metrics.csv")
+        outcome: dict[str, Any] = {
+            "epochs": trainer.current_epoch,
+            "seconds": round(self._seconds, 3),
+            "parameters": count_parameters(pl_module),
+        }
+        best = None
+        if "val/score" in history and history["val/score"].notna().any():
+            best = int(history["val/score"].idxmax())
+            outcome |= {"best_epoch": best, "val": _of_split(history.loc[best].to_dict(), "val")}
+        self._update_outcome(outcome)
+        signature = getattr(pl_module, "signature", None)
+        metric = signature.task.metric if signature else "score"
+        plot_curves(history, metric, self.path / "curves.png", best_epoch=best)
+
+    @rank_zero_only
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self._update_outcome({"test": _of_split(numbers, "test")})
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """What ``metrics.json`` holds so far."""
+        file = self.path / "metrics.json"
+        return json.loads(file.read_text()) if file.exists() else {}
+
+    @property
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._started
+
+    def _update_outcome(self, outcome: dict[str, Any]) -> None:
+        _write(self.path / "metrics.json", {**self.outcome, **outcome})
+
+    def _restore_history(self, trainer: pl.Trainer) -> None:
+        """A resumed run goes on with the epochs that it had finished."""
+        finished = [row for row in self._past if int(row["epoch"]) < trainer.current_epoch]
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger) and finished and trainer.is_global_zero:
+                logger.experiment.metrics[:0] = finished
+                logger.experiment.save()
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [{name: value for name, value in row.items() if value != ""} for row in csv.DictReader(file)]
+
+
+def _of_split(numbers: dict[str, float], split: str) -> dict[str, float | None]:
+    prefix = f"{split}/"
+    return {
+        name.removeprefix(prefix): None if math.isnan(value) else value
+        for name, value in numbers.items()
+        if name.startswith(prefix)
+    }
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")
