@@ -67,6 +67,8 @@ def operation(name: str, *tensors: Tensor | None) -> Callable:
     if chosen is not None:
         if not hasattr(_BACKENDS[chosen], name):
             raise NotImplementedError(f"backend {chosen!r} has no {name}")
+        if not _BACKENDS[chosen].accepts(*given):
+            raise NotImplementedError(f"backend {chosen!r} does not run on {given[0].device} in {given[0].dtype}")
         return getattr(_BACKENDS[chosen], name)
     for backend in _BACKENDS.values():
         if backend.AVAILABLE and hasattr(backend, name) and backend.accepts(*given):

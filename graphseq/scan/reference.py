@@ -120,8 +120,10 @@ def delta_scan(
     lasts: list[Tensor] = []
     for segment, order in enumerate(_orders(topology)):
         state = v.new_zeros(heads, key_size, value_size) if initial is None else initial[segment]
-        for t in order:
-            state = state if log_decay is None else torch.exp(log_decay[t])[:, None, None] * state
+        for place, t in enumerate(order):
+            # A gate that has no state to act on is not read: selected, so that its inf or NaN cannot leak.
+            if log_decay is not None and not (place == 0 and initial is None):
+                state = torch.exp(log_decay[t])[:, None, None] * state
             for step in range(steps):
                 key, value = k[t, :, step], v[t, :, step]
                 error = value - torch.einsum("hk,hkv->hv", key, state)

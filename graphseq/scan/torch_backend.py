@@ -410,6 +410,9 @@ def delta_scan(
     state = v.new_zeros(topology.num_segments, heads, key_size, value_size) if initial is None else initial
     if topology.num_states == 0:
         return v.new_zeros(0, heads, value_size), state
+    if log_decay is not None and initial is None:
+        # A gate that has no state to act on may be anything.
+        log_decay = log_decay.index_fill(0, topology.first, 0)
     chunks = _delta_chunks(topology, max(1, _DELTA_CHUNK // steps))
     inside, rows = chunks.tokens >= 0, chunks.tokens.clamp(min=0)
 

@@ -96,13 +96,8 @@ def read_records(folder: str | Path) -> list[Record]:
     return [Record.read(path) for path in paths if "dataset" in json.loads(path.read_text())]
 
 
-def render_tables(records: list[Record], *, commands: bool = False) -> str:
-    """A Markdown table for each data set and metric, best first.
-
-    Args:
-        records: what to show.
-        commands: also show the command of each measured number.
-    """
+def render_tables(records: list[Record]) -> str:
+    """A Markdown table for each data set and metric, best first, and the command of each measured number."""
 
     def group(record: Record) -> tuple[str, str]:
         return record.dataset, record.metric
@@ -118,9 +113,8 @@ def render_tables(records: list[Record], *, commands: bool = False) -> str:
             "|---|---|---|---|---|---|",
             *(_row(record) for record in ordered),
         ]
-        if commands:
-            measured = [f"- {record.model}: `{record.command}`" for record in ordered if record.source == "measured"]
-            lines += ["", *measured]
+        measured = [f"- {record.model}: `{record.command}`" for record in ordered if record.source == "measured"]
+        lines += ["", *measured]
         sections.append("\n".join(lines))
     return "\n\n".join(sections)
 
@@ -136,14 +130,14 @@ def update_tables(
         page: file that is written as a whole.
         check: write nothing, and exit with code 1 if a file is not what it should be.
     """
-    found = read_records(records)
+    tables = render_tables(read_records(records))
     head = (
         "# Results\n\nMean ± standard deviation of the test metric at the best validation epoch. "
         "Made by `graphseq results` from the records in `docs/results`.\n\n"
     )
     wanted = {
-        Path(readme): _between_markers(Path(readme), render_tables(found)),
-        Path(page): head + render_tables(found, commands=True) + "\n",
+        Path(readme): _between_markers(Path(readme), tables),
+        Path(page): head + tables + "\n",
     }
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     if check and stale:

@@ -86,6 +86,20 @@ def test_a_strong_gate_overflows_nowhere(backend):
         torch.testing.assert_close(b, a, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_gate_at_a_start_is_never_read(backend, bad):
+    topology = Ragged(torch.tensor([0, 3, 40]))
+    inputs = _inputs(topology, 1, 1, 2, 2, False)
+    gate = torch.full((40, 1), -0.1, dtype=torch.float64)
+    clean = delta_scan(**inputs, log_decay=gate, topology=topology)
+    broken = gate.index_fill(0, torch.tensor([0, 3]), bad).requires_grad_()
+    o = delta_scan(**inputs, log_decay=broken, topology=topology)
+    torch.testing.assert_close(o, clean)
+    o.square().sum().backward()
+    assert broken.grad.isfinite().all()
+    assert (broken.grad[[0, 3]] == 0).all()
+
+
 def test_one_step_may_go_without_its_axis(backend):
     topology = Ragged.equal(1, 6)
     inputs = _inputs(topology, 2, 1, 3, 4, False)

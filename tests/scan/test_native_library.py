@@ -47,9 +47,10 @@ def test_checkpoints_lie_as_far_apart_as_the_kernels_take_them():
     assert library.graphseq_checkpoint_steps() == _library.CHECKPOINT_STEPS
 
 
-def test_a_library_from_other_sources_is_refused(monkeypatch):
+@pytest.mark.parametrize("function", ["graphseq_linear_scan", "graphseq_of_a_later_version"])
+def test_a_library_from_other_sources_is_refused(function, monkeypatch):
     Longer = type("Longer", (_library.LinearScan,), {"_fields_": [("surplus", ctypes.c_int64)]})
-    monkeypatch.setattr(_library, "_FUNCTIONS", {Longer: "graphseq_linear_scan"})
+    monkeypatch.setattr(_library, "_FUNCTIONS", {Longer: function})
     with pytest.raises(ImportError, match="other sources"):
         _library.load(_library.find())
 

@@ -80,12 +80,13 @@ def test_a_decay_repeated_in_time_needs_no_copy():
     torch.testing.assert_close(native.linear_scan(row.expand(6, 4), source, topology, None), expected, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("decay_channels", [(600,), (1,)])
+@pytest.mark.parametrize("bounds", [[0, 3, 3, 200, 201, 333], [0, 333]])
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
-def test_thread_count_changes_no_bit(decay_channels, dtype):
-    topology = Ragged(torch.tensor([0, 3, 3, 200, 201, 333]))
-    decay, source = (torch.randn(333, *c, dtype=dtype) for c in (decay_channels, (600,)))
-    initial = torch.randn(5, 600, dtype=dtype)
+def test_thread_count_changes_no_bit(bounds, shared, dtype):
+    topology = Ragged(torch.tensor(bounds))
+    source, initial = torch.randn(333, 90, dtype=dtype), torch.randn(len(bounds) - 1, 90, dtype=dtype)
+    decay = torch.randn(333, 1 if shared else 90, dtype=dtype)
     outcomes = []
     for count in (1, 2, 4):
         with threads(count):

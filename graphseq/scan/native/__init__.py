@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphseq.scan.native import _library
+from graphseq.scan.native._dag import dag_scan
 from graphseq.scan.native._linear import linear_scan
 from graphseq.scan.native._selective import selective_scan
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphseq.scan.native import _library
-from graphseq.scan.native._library import address, dense, rows, segments
+from graphseq.scan.native._library import address, dense, like, rows, segments
 from graphseq.scan.topology import Ragged
 
 _ops = torch.library.Library("graphseq", "FRAGMENT")
@@ -58,7 +58,7 @@ def _sizes(decay: Tensor, source: Tensor) -> tuple[int, int]:
 
 
 def _forward(decay: Tensor, source: Tensor, initial: Tensor | None, ptr: Tensor, reversed: bool) -> Tensor:
-    states = torch.empty(source.shape, dtype=source.dtype)
+    states = like(source)
     heads, width = _sizes(decay, source)
     decay, decay_stride = rows(decay)
     source, source_stride = rows(source)
@@ -84,9 +84,9 @@ def _backward(
     grad: Tensor, decay: Tensor, states: Tensor, initial: Tensor | None, ptr: Tensor, reversed: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     heads, width = _sizes(decay, states)
-    grad_decay = torch.empty(decay.shape, dtype=decay.dtype)
-    grad_source = torch.empty(states.shape, dtype=states.dtype)
-    grad_initial = torch.empty(0 if initial is None else initial.shape, dtype=states.dtype)
+    grad_decay = like(decay)
+    grad_source = like(states)
+    grad_initial = states.new_empty(0) if initial is None else like(initial)
     decay, decay_stride = rows(decay)
     grad, grad_stride = rows(grad)
     states = dense(states)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphseq.scan import torch_backend
 from graphseq.scan.native import _library
-from graphseq.scan.native._library import address, dense, rows, segments
+from graphseq.scan.native._library import address, dense, like, rows, segments
 from graphseq.scan.topology import Ragged
 
 _INPUTS = (
@@ -117,7 +117,7 @@ def _outputs(u: Tensor, delta: Tensor, A: Tensor, *others: Any) -> tuple[Tensor,
     (tokens, channels), size = u.shape, A.shape[1]
     kept = (tokens - 1) // _library.CHECKPOINT_STEPS if checkpoint and tokens else 0
     return (
-        u.new_empty(tokens, channels),
+        like(u),
         u.new_empty(ptr.shape[0] - 1, channels, size),
         u.new_empty(kept, size, channels),
     )
@@ -141,7 +141,7 @@ def _backward(grad_out: Tensor, grad_last: Tensor | None, checkpoints: Tensor, *
 
 
 def _grads(grad_out: Tensor, grad_last: Tensor | None, checkpoints: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-    return tuple(grad_out.new_empty(0) if tensor is None else tensor.new_empty(tensor.shape) for tensor in inputs[:9])
+    return tuple(grad_out.new_empty(0) if tensor is None else like(tensor) for tensor in inputs[:9])
 
 
 def _setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:

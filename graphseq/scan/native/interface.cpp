@@ -57,6 +57,7 @@ GRAPHSEQ_EXPORT(linear_scan, LinearScan)
 GRAPHSEQ_EXPORT(linear_scan_backward, LinearScanBackward)
 GRAPHSEQ_EXPORT(selective_scan, SelectiveScan)
 GRAPHSEQ_EXPORT(selective_scan_backward, SelectiveScanBackward)
+GRAPHSEQ_EXPORT(dag_scan, DagScan)
 
 extern "C" __attribute__((visibility("default"))) int graphseq_checkpoint_steps() {
     return int(graphseq::checkpoint_steps);

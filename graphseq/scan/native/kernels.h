@@ -86,6 +86,31 @@ struct SelectiveScanBackward {
     void* grad_initial;
 };
 
+// A directed acyclic graph, with the states in an order in which senders come before their receivers.
+struct DagLinks {
+    const int64_t* order;   // [states]
+    const int64_t* begin;   // [states + 1], the entries of the links that enter the state at each place of the order
+    const int64_t* link;    // [count], the number of each entry's link
+    const int64_t* sender;  // [count]
+    const int64_t* part;    // [parts + 1], places of the order between which no link leads
+    int64_t states, count, parts;
+    int32_t reversed;       // scan against the links
+};
+
+// h[i] = source[i] + the sum of decay[l] h[j] over the links l = (j → i). With `seen`, the states of a scan in the other
+// direction, this is that scan's gradient: decays are conjugated, and grad_decay[l] = conj(seen[i]) h[j].
+struct DagScan {
+    const void* decay;   // [links, heads], rows decay_stride apart
+    const void* source;  // [states, heads, width], rows source_stride apart
+    const void* seen;    // [states, heads, width] or null
+    void* states;        // [states, heads, width]
+    void* grad_decay;    // [links, heads] or null
+    int64_t heads, width, decay_stride, source_stride;
+    DagLinks links;
+    int32_t threads;
+    Dtype dtype;
+};
+
 // Each returns false if memory for its scratch ran out.
 #define GRAPHSEQ_DECLARE(isa)                                  \
     namespace isa {                                            \
@@ -93,6 +118,7 @@ struct SelectiveScanBackward {
     bool linear_scan_backward(const LinearScanBackward&);      \
     bool selective_scan(const SelectiveScan&);                 \
     bool selective_scan_backward(const SelectiveScanBackward&); \
+    bool dag_scan(const DagScan&);                             \
     }
 GRAPHSEQ_DECLARE(baseline)
 GRAPHSEQ_DECLARE(avx2)

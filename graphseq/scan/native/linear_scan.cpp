@@ -1,18 +1,11 @@
 // First-order linear recurrence over segments: sequential in time, vectors over channels, threads over segments and
 // blocks of channels. The state stays in registers, so each array is read or written once.
 
-#include "field.h"
-#include "kernels.h"
-#include "parallel.h"
+#include "channels.h"
 
 namespace graphseq {
 namespace GRAPHSEQ_ISA {
 namespace {
-
-// Vectors of state that a block holds in registers.
-constexpr int max_vectors = 8;
-// Elements that are worth waking a thread for.
-constexpr int64_t least_elements = 1 << 14;
 
 // Rows of one segment, one block wide; `step` elements lead from a row to the one that it feeds.
 template <class T>
@@ -24,12 +17,6 @@ struct Rows {
 template <class T>
 Rows<T> rows_of(T* array, int64_t stride, int64_t first, int32_t reversed) {
     return {array ? array + first * stride : nullptr, reversed ? -stride : stride};
-}
-
-template <class F, bool shared, class V>
-V decay_of(const typename F::Scalar* decay, int vector) {
-    constexpr int lanes = sizeof(V) / sizeof(*decay);
-    return shared ? F::template broadcast<V>(decay) : load<V>(decay + vector * lanes);
 }
 
 template <class F, bool shared, int lanes, int vectors>
@@ -113,68 +100,27 @@ struct Backward {
     }
 };
 
-template <bool flag>
-struct Flag {
-    static constexpr bool value = flag;
-};
+struct Item : CutItem {
+    int64_t segment, first, length;  // first row in scan direction
 
-template <int lane_count, int vector_count>
-struct Width {
-    static constexpr int lanes = lane_count, vectors = vector_count;
-};
-
-// Calls pass(width, offset) for channels 0 … count - 1 with the widest blocks that fit, down to a single one.
-template <int unit, int lanes, int vectors, class Pass>
-void cover(int64_t count, int64_t offset, const Pass& pass) {
-    for (; count >= lanes * vectors; count -= lanes * vectors, offset += lanes * vectors)
-        pass(Width<lanes, vectors>{}, offset);
-    if constexpr (vectors > 1)
-        cover<unit, lanes, vectors / 2>(count, offset, pass);
-    else if constexpr (lanes > unit)
-        cover<unit, lanes / 2, 1>(count, offset, pass);
-}
-
-// Channels are cut into heads and these into blocks. Where the decay is shared, a block's sum enters grad_decay, so
-// the cut depends on shapes alone; else narrower blocks may serve more threads.
-struct Cut {
-    int64_t heads, width, block, blocks, items, threads;
-
-    template <class F, bool shared>
-    static Cut of(const Segments& segments, int64_t heads, int64_t width) {
-        constexpr int64_t native = native_lanes<typename F::Scalar>;
-        Cut cut{shared ? heads : 1, (shared ? width : heads) * F::unit, native * max_vectors, 0, 0, 0};
-        const auto count = [&] { return segments.count * cut.heads * ((cut.width + cut.block - 1) / cut.block); };
-        while (!shared && cut.block > native && count() < 2 * segments.threads) cut.block /= 2;
-        cut.blocks = (cut.width + cut.block - 1) / cut.block;
-        cut.items = count();
-        const int64_t elements = segments.ptr[segments.count] * cut.heads * cut.width;
-        cut.threads = useful_threads(segments.threads, cut.items, elements, least_elements);
-        return cut;
-    }
-};
-
-struct Item {
-    int64_t segment, first, last, length;  // first and last row in scan direction
-    int64_t head, block, channel, count;   // `count` scalars from `channel` on, within the row
-
-    Item(const Cut& cut, const Segments& segments, int64_t item) {
-        block = item % cut.blocks;
-        head = item / cut.blocks % cut.heads;
-        segment = item / cut.blocks / cut.heads;
+    Item(const Cut& cut, const Segments& segments, int64_t item) : CutItem(cut, item), segment(part) {
         const int64_t begin = segments.ptr[segment], end = segments.ptr[segment + 1];
         length = end - begin;
         first = segments.reversed ? end - 1 : begin;
-        channel = head * cut.width + block * cut.block;
-        const int64_t rest = cut.width - block * cut.block;
-        count = rest < cut.block ? rest : cut.block;
     }
 };
+
+template <class F, bool shared, class Scan>
+Cut cut_of(const Scan& scan) {
+    const Segments& segments = scan.segments;
+    return Cut::of<F, shared>(segments.count, segments.ptr[segments.count], scan.heads, scan.width, segments.threads);
+}
 
 template <class F, bool shared>
 bool forward(const LinearScan& scan) {
     using T = typename F::Scalar;
-    const Cut cut = Cut::of<F, shared>(scan.segments, scan.heads, scan.width);
-    const int64_t channels = cut.heads * cut.width;
+    const Cut cut = cut_of<F, shared>(scan);
+    const int64_t channels = cut.channels();
     const auto decay = static_cast<const T*>(scan.decay), source = static_cast<const T*>(scan.source);
     const auto initial = static_cast<const T*>(scan.initial);
     const auto states = static_cast<T*>(scan.states);
@@ -201,19 +147,16 @@ bool forward(const LinearScan& scan) {
 template <class F, bool shared>
 bool backward(const LinearScanBackward& scan) {
     using T = typename F::Scalar;
-    const Cut cut = Cut::of<F, shared>(scan.segments, scan.heads, scan.width);
-    const int64_t channels = cut.heads * cut.width, tokens = scan.segments.ptr[scan.segments.count];
+    const Cut cut = cut_of<F, shared>(scan);
+    const int64_t channels = cut.channels(), tokens = scan.segments.ptr[scan.segments.count];
     const auto decay = static_cast<const T*>(scan.decay), states = static_cast<const T*>(scan.states);
     const auto initial = static_cast<const T*>(scan.initial), grad = static_cast<const T*>(scan.grad);
     const auto grad_source = static_cast<T*>(scan.grad_source), grad_initial = static_cast<T*>(scan.grad_initial);
     const int32_t reversed = scan.segments.reversed;
 
-    // Blocks of one head add to the same grad_decay: each has its own until all are done.
-    const auto grad_decay = static_cast<T*>(scan.grad_decay);
     const int64_t coefficients = scan.heads * F::unit;
-    const bool partial = shared && grad_decay && cut.blocks > 1;
-    const Scratch<T> partials(partial ? cut.blocks * tokens * coefficients : 0);
-    if (!partials) return false;
+    const SharedGradient<T> grad_decay(static_cast<T*>(scan.grad_decay), shared, cut.blocks, tokens * coefficients);
+    if (!grad_decay) return false;
 
     for_each(cut.items, cut.threads, [&](int64_t index, int64_t) {
         const Item item(cut, scan.segments, index);
@@ -222,7 +165,7 @@ bool backward(const LinearScanBackward& scan) {
                 std::memset(grad_initial + item.segment * channels + item.channel, 0, item.count * sizeof(T));
             return;
         }
-        T* const of_decay = partial ? partials.data() + item.block * tokens * coefficients : grad_decay;
+        T* const of_decay = grad_decay.of(item.block);
         const auto pass = [&](auto width, int64_t offset) {
             const int64_t c = item.channel + offset, a = shared ? item.head * F::unit : c;
             Backward<F, shared, width.lanes, width.vectors>{
@@ -241,28 +184,8 @@ bool backward(const LinearScanBackward& scan) {
         cover<F::unit, native_lanes<T>, max_vectors>(item.count, 0, pass);
     });
 
-    if (partial)
-        for (int64_t i = 0; i < tokens * coefficients; ++i) {
-            T sum = partials.data()[i];
-            for (int64_t block = 1; block < cut.blocks; ++block) sum += partials.data()[block * tokens * coefficients + i];
-            grad_decay[i] = sum;
-        }
+    grad_decay.finish();
     return true;
-}
-
-// run(field, shared) for the dtype's field.
-template <class Scan, class Run>
-bool dispatch(const Scan& scan, const Run& run) {
-    const auto with = [&](auto field) {
-        return scan.width > 1 ? run(field, Flag<true>{}) : run(field, Flag<false>{});
-    };
-    switch (scan.dtype) {
-        case Dtype::float32: return with(Real<float>{});
-        case Dtype::float64: return with(Real<double>{});
-        case Dtype::complex64: return with(Complex<float>{});
-        case Dtype::complex128: return with(Complex<double>{});
-    }
-    return false;
 }
 
 }  // namespace
