@@ -12,6 +12,7 @@ from torch.nn.functional import silu
 
 from graphseq.scan import Ragged, selective_scan
 from graphseq.sequence.conv import causal_conv
+from graphseq.sequence.layer import SequenceLayer, set_step_bias
 
 
 class MambaState(NamedTuple):
@@ -21,7 +22,7 @@ class MambaState(NamedTuple):
     ssm: Float[Tensor, "streams inner state"]
 
 
-class Mamba(nn.Module):
+class Mamba(SequenceLayer):
     r"""Mamba-1 block, without norm and residual.
 
     .. math::
@@ -59,18 +60,11 @@ class Mamba(nn.Module):
         dt_max: float = 0.1,
         bias: bool = False,
     ) -> None:
-        super().__init__()
-        for name, size in (
-            ("channels", channels),
-            ("state_size", state_size),
-            ("conv_size", conv_size),
-            ("expand", expand),
-        ):
+        super().__init__(channels)
+        for name, size in (("state_size", state_size), ("conv_size", conv_size), ("expand", expand)):
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
-        if not 0 < dt_min <= dt_max:
-            raise ValueError(f"dt_min and dt_max must satisfy 0 < dt_min <= dt_max, got {dt_min} and {dt_max}")
-        self.channels, self.state_size, self.conv_size, self.expand = channels, state_size, conv_size, expand
+        self.state_size, self.conv_size, self.expand = state_size, conv_size, expand
         self.dt_rank = dt_rank or math.ceil(channels / 16)
         self.dt_min, self.dt_max = dt_min, dt_max
         inner = expand * channels
@@ -89,34 +83,14 @@ class Mamba(nn.Module):
         for layer in (self.in_proj, self.conv1d, self.x_proj, self.out_proj):
             layer.reset_parameters()
         nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
+        set_step_bias(self.dt_proj.bias, self.dt_min, self.dt_max)
         with torch.no_grad():
-            # The bias is the inverse softplus of a log-uniform step size.
-            low, high = math.log(self.dt_min), math.log(self.dt_max)
-            dt = torch.exp(torch.rand_like(self.D) * (high - low) + low).clamp(min=1e-4)
-            self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
             rates = torch.arange(1, self.state_size + 1, dtype=self.A_log.dtype, device=self.A_log.device)
             self.A_log.copy_(rates.log().expand_as(self.A_log))
             self.D.fill_(1)
 
-    def forward(
-        self, x: Float[Tensor, "*batch tokens channels"], topology: Ragged | None = None
-    ) -> Float[Tensor, "*batch tokens channels"]:
-        """Mix each segment causally, in the scan direction of ``topology``.
-
-        Args:
-            x: packed ``[T, channels]`` with a ``topology``, or dense ``[B, L, channels]`` without.
-            topology: the segments of packed input.
-
-        Raises:
-            ValueError: if the shape of ``x`` fits neither form.
-        """
-        if topology is None:
-            if x.dim() != 3:
-                raise ValueError(f"x must have shape [B, L, channels] without a topology, got {list(x.shape)}")
-            packed = self(x.flatten(0, 1), Ragged.equal(x.shape[0], x.shape[1], x.device))
-            return packed.view(x.shape)
-        if x.dim() != 2 or x.shape[1] != self.channels:
-            raise ValueError(f"x must have shape [T, {self.channels}] with a topology, got {list(x.shape)}")
+    def mix(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
+        """The equations above, each segment causally."""
         a, z = self.in_proj(x).chunk(2, dim=-1)
         a = silu(causal_conv(a, self.conv1d.weight.squeeze(1), self.conv1d.bias, topology))
         return self.out_proj(self._scan(a, z, topology)[0])
@@ -148,7 +122,7 @@ class Mamba(nn.Module):
     def step(
         self, x: Float[Tensor, "streams channels"], state: MambaState
     ) -> tuple[Float[Tensor, "streams channels"], MambaState]:
-        """One token of each stream; a loop of steps equals :meth:`forward`.
+        """One token of each stream; a loop of steps equals a call of the layer.
 
         Args:
             x: the next token of each stream.
@@ -168,7 +142,7 @@ class Mamba(nn.Module):
         )
 
 
-class BiMamba(nn.Module):
+class BiMamba(SequenceLayer):
     r"""Two Mamba blocks, one for each direction, under one output projection.
 
     .. math::
@@ -189,8 +163,8 @@ class BiMamba(nn.Module):
     def __init__(
         self, channels: int, *, share_A: bool = False, scale: float = 1.0, **mamba: int | float | bool
     ) -> None:
-        super().__init__()
-        self.channels, self.scale = channels, scale
+        super().__init__(channels)
+        self.scale = scale
         self.ahead = Mamba(channels, **mamba)  # type: ignore[arg-type]
         self.back = Mamba(channels, **mamba)  # type: ignore[arg-type]
         if share_A:
@@ -201,15 +175,8 @@ class BiMamba(nn.Module):
         for layer in (self.ahead, self.back, self.out_proj):
             layer.reset_parameters()
 
-    def forward(
-        self, x: Float[Tensor, "*batch tokens channels"], topology: Ragged | None = None
-    ) -> Float[Tensor, "*batch tokens channels"]:
-        """Mix each segment in both directions; see :meth:`Mamba.forward` for the two forms of ``x``."""
-        if topology is None and x.dim() == 3:
-            packed = self(x.flatten(0, 1), Ragged.equal(x.shape[0], x.shape[1], x.device))
-            return packed.view(x.shape)
-        if topology is None:
-            raise ValueError(f"x must have shape [B, L, channels] without a topology, got {list(x.shape)}")
+    def mix(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
+        """The equation above."""
         both = self.ahead(x, topology) + self.back(x, topology.reverse())
         return self.scale * self.out_proj(both)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,9 +9,10 @@ from torch.nn.functional import silu
 
 from graphseq.scan import Ragged, selective_scan
 from graphseq.sequence.conv import causal_conv
+from graphseq.sequence.layer import SequenceLayer, set_step_bias
 
 
-class Mamba2(nn.Module):
+class Mamba2(SequenceLayer):
     r"""Mamba-2 block, without outer norm and residual: one decay a head.
 
     .. math::
@@ -53,14 +52,14 @@ class Mamba2(nn.Module):
         dt_max: float = 0.1,
         norm_eps: float = 1e-5,
     ) -> None:
-        super().__init__()
+        super().__init__(channels)
         inner = expand * channels
         if inner % head_size:
             raise ValueError(f"head_size must divide expand * channels = {inner}, got {head_size}")
         self.heads = inner // head_size
         if self.heads % groups:
             raise ValueError(f"groups must divide the number of heads ({self.heads}), got {groups}")
-        self.channels, self.inner, self.state_size, self.head_size = channels, inner, state_size, head_size
+        self.inner, self.state_size, self.head_size = inner, state_size, head_size
         self.groups = groups
         self.dt_min, self.dt_max = dt_min, dt_max
         convolved = inner + 2 * groups * state_size
@@ -78,32 +77,13 @@ class Mamba2(nn.Module):
     def reset_parameters(self) -> None:
         for layer in (self.in_proj, self.conv1d, self.norm, self.out_proj):
             layer.reset_parameters()
+        set_step_bias(self.dt_bias, self.dt_min, self.dt_max)
         with torch.no_grad():
-            low, high = math.log(self.dt_min), math.log(self.dt_max)
-            dt = torch.exp(torch.rand_like(self.dt_bias) * (high - low) + low).clamp(min=1e-4)
-            self.dt_bias.copy_(dt + torch.log(-torch.expm1(-dt)))
             self.A_log.copy_(torch.empty_like(self.A_log).uniform_(1, 16).log())
             self.D.fill_(1)
 
-    def forward(
-        self, x: Float[Tensor, "*batch tokens channels"], topology: Ragged | None = None
-    ) -> Float[Tensor, "*batch tokens channels"]:
-        """Mix each segment causally, in the scan direction of ``topology``.
-
-        Args:
-            x: packed ``[T, channels]`` with a ``topology``, or dense ``[B, L, channels]`` without.
-            topology: the segments of packed input.
-
-        Raises:
-            ValueError: if the shape of ``x`` fits neither form.
-        """
-        if topology is None:
-            if x.dim() != 3:
-                raise ValueError(f"x must have shape [B, L, channels] without a topology, got {list(x.shape)}")
-            packed = self(x.flatten(0, 1), Ragged.equal(x.shape[0], x.shape[1], x.device))
-            return packed.view(x.shape)
-        if x.dim() != 2 or x.shape[1] != self.channels:
-            raise ValueError(f"x must have shape [T, {self.channels}] with a topology, got {list(x.shape)}")
+    def mix(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
+        """The equations above, each segment causally."""
         projected = self.groups * self.state_size
         z, xBC, dt = self.in_proj(x).split([self.inner, self.inner + 2 * projected, self.heads], dim=-1)
         xBC = silu(causal_conv(xBC, self.conv1d.weight.squeeze(1), self.conv1d.bias, topology))

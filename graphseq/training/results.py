@@ -165,4 +165,4 @@ def _between_markers(path: Path, tables: str) -> str:
     pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     if len(pattern.findall(text)) != 1:
         raise ValueError(f"{path} must hold the line {BEGIN} and later the line {END}, once")
-    return pattern.sub(lambda _: f"{BEGIN}\n{tables}\n{END}", text)
+    return pattern.sub(lambda _: "\n".join(part for part in (BEGIN, tables, END) if part), text)

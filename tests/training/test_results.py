@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +80,8 @@ def test_a_file_that_is_no_record_is_named(folder):
     (folder / "results" / "odd.json").write_text('{"dataset": "x", "colour": "red"}')
     with pytest.raises(ValueError, match=r"odd.json must hold a record"):
         read_records(folder / "results")
+
+
+def test_the_tables_of_this_repository_are_those_of_its_records(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    update_tables(check=True)
