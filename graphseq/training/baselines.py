@@ -8,9 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import dropout, relu
 from torch_geometric.nn import MLP, GCNConv, GINConv, GINEConv, GPSConv, MessagePassing, ResGatedGraphConv
-from torch_geometric.nn.resolver import normalization_resolver
 
-from graphseq.nn import GraphModel
+from graphseq.nn import GraphModel, node_norm
 from graphseq.scan import Ragged
 
 Channels = int | Sequence[int]
@@ -27,7 +26,7 @@ class ConvBlock(nn.Module):
         channels: width.
         edges: whether ``conv`` takes edge vectors.
         dropout: on what is added.
-        norm: name of a PyG normalisation layer.
+        norm: ``"batch_norm"`` or ``"layer_norm"``.
     """
 
     def __init__(
@@ -35,7 +34,7 @@ class ConvBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.conv, self.edges, self.dropout = conv, edges, dropout
-        self.norm = normalization_resolver(norm, channels)
+        self.norm = node_norm(norm, channels)
 
     def forward(
         self, x: Tensor, edge_index: Tensor, segments: Ragged, edge_attr: Tensor, **structure: Any
@@ -54,7 +53,7 @@ class _ConvModel(GraphModel):
         channels: width.
         layers: depth.
         dropout: in every layer and the head.
-        norm: name of a PyG normalisation layer.
+        norm: ``"batch_norm"`` or ``"layer_norm"``.
         skeleton: ``pe_channels``, ``level``, ``pool``, ``head_layers`` and the rest of the skeleton's arguments.
     """
 
@@ -130,7 +129,7 @@ class GPSBlock(nn.Module):
         edges: whether edge vectors are read.
         attention: ``"multihead"``, or ``"performer"`` for an approximation in linear memory.
         dropout: in every branch.
-        norm: name of a PyG normalisation layer.
+        norm: ``"batch_norm"`` or ``"layer_norm"``.
     """
 
     def __init__(
@@ -167,7 +166,7 @@ class GPS(GraphModel):
         heads: attention heads.
         attention: ``"multihead"``, or ``"performer"`` for an approximation in linear memory.
         dropout: in every layer and the head.
-        norm: name of a PyG normalisation layer.
+        norm: ``"batch_norm"`` or ``"layer_norm"``.
         skeleton: ``pe_channels``, ``level``, ``pool``, ``head_layers`` and the rest of the skeleton's arguments.
 
     Raises:

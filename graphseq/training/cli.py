@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 _COMMANDS: dict[str, str] = {
     "fit": "train a network, then test the best epoch",
@@ -33,8 +34,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         from graphseq.data.manifest import nearest
 
-        print(f"graphseq: error: no command {words[0]!r}{nearest(words[0], _COMMANDS)}", file=sys.stderr)
-        raise SystemExit(2)
+        _fail(f"no command {words[0]!r}{nearest(words[0], _COMMANDS)}")
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"graphseq: error: {message}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def _help() -> str:
@@ -58,19 +63,25 @@ def _runner(command: str) -> Callable[[list[str]], object]:
 
 
 def _data(words: list[str]) -> None:
-    from jsonargparse import auto_cli
-
     from graphseq.data.cli import COMMANDS
 
-    auto_cli(dict(COMMANDS), args=words[1:], prog="graphseq data")
+    _call(dict(COMMANDS), words)
 
 
 def _results(words: list[str]) -> None:
-    from jsonargparse import auto_cli
-
     from graphseq.training.results import update_tables
 
-    auto_cli(update_tables, args=words[1:], prog="graphseq results")
+    _call(update_tables, words)
+
+
+def _call(functions: dict[str, Any] | Callable[..., None], words: list[str]) -> None:
+    """Run a function whose errors about what it was given are answers, not accidents."""
+    from jsonargparse import auto_cli
+
+    try:
+        auto_cli(functions, args=words[1:], prog=f"graphseq {words[0]}")
+    except (ValueError, FileNotFoundError) as error:
+        _fail(str(error))
 
 
 if __name__ == "__main__":

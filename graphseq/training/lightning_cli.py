@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from graphseq.training.run_folder import RunFolder
 from graphseq.training.seeding import EpochSeed
 from graphseq.training.task import GraphTask
 
+_VERSION = "GRAPHSEQ_RUN_VERSION"
 TRAINER_DEFAULTS = {
     "max_epochs": 100,
     "gradient_clip_val": 1.0,
@@ -76,7 +78,7 @@ class GraphCLI(LightningCLI):
         network = config.model.network
         kind = network.class_path if isinstance(network, Namespace) else network
         config.run.name = config.run.name or f"{config.data.name}-{kind.rpartition('.')[2]}"
-        config.run.version = config.run.version or time.strftime("%Y-%m-%d_%H-%M-%S")
+        config.run.version = config.run.version or _new_version()
 
     def instantiate_classes(self) -> None:
         if self.subcommand is None:
@@ -94,7 +96,11 @@ class GraphCLI(LightningCLI):
         logger = config["logger"]
         if logger is None:
             logger = self.folder.loggers() if self.subcommand == "fit" else False
-        return self._instantiate_trainer({**config, "logger": logger, **kwargs}, callbacks)
+        strategy = config["strategy"]
+        if strategy == "auto" and str(config["devices"]) not in ("auto", "1"):
+            # The last layer's edges feed nothing, so their parameters get no gradient.
+            strategy = "ddp_find_unused_parameters_true"
+        return self._instantiate_trainer({**config, "logger": logger, "strategy": strategy, **kwargs}, callbacks)
 
     def fit(self, model: GraphTask, **kwargs: Any) -> None:
         if self._get(self.config, "resume") and self.folder.last_checkpoint.exists():
@@ -120,3 +126,10 @@ class GraphCLI(LightningCLI):
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(together, path)
         print(f"predictions of {together['logits'].shape[0]} rows in {path}")
+
+
+def _new_version() -> str:
+    """The time; in a process that Lightning starts beside the first, the first one's, so that all share a folder."""
+    if "LOCAL_RANK" not in os.environ or _VERSION not in os.environ:
+        os.environ[_VERSION] = time.strftime("%Y-%m-%d_%H-%M-%S")
+    return os.environ[_VERSION]

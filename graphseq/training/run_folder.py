@@ -97,6 +97,8 @@ class RunFolder(pl.Callback):
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # A finished run that is resumed trains no epoch.
+        self._restore_history(trainer)
         history = read_history(self.path / "metrics.csv")
         outcome: dict[str, Any] = {
             "epochs": trainer.current_epoch,
@@ -133,6 +135,7 @@ class RunFolder(pl.Callback):
     def _restore_history(self, trainer: pl.Trainer) -> None:
         """A resumed run goes on with the epochs that it had finished."""
         finished = [row for row in self._past if int(row["epoch"]) < trainer.current_epoch]
+        self._past = []
         for logger in trainer.loggers:
             if isinstance(logger, CSVLogger) and finished and trainer.is_global_zero:
                 logger.experiment.metrics[:0] = finished

@@ -84,6 +84,7 @@ def test_a_network_is_swapped_by_one_line(workplace):
     ("words", "proposal"),
     [
         (["fti"], "fit"),
+        (["data", "get", "ogbg-molesl"], "ogbg-molesol"),
         (["fit", "--trainer.max_epoch", "3"], "trainer.max_epochs"),
         (["fit", "--modle.lr", "3"], "model.lr"),
         (["fit", "--model.network.chanels", "3"], "channels"),

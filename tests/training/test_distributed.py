@@ -68,3 +68,16 @@ def test_two_processes_reach_the_loss_of_one(tmp_path):
     for one, two in zip(alone, together, strict=True):
         # Float32 sums in another order, carried through twelve steps of AdamW.
         assert two == pytest.approx(one, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_of_the_command_line_share_one_folder(tmp_path):
+    """With a network whose last edges feed nothing, which plain data parallelism refuses."""
+    words = ["--config", str(ROOT / "examples/ring_transfer.yaml"), "--trainer.max_epochs", "1"]
+    words += ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.enable_progress_bar", "false"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "graphseq.training.cli", "fit", *words, "--run.name", "two"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "runs/two").iterdir()
+    assert "test" in json.loads((folder / "metrics.json").read_text())

@@ -68,3 +68,6 @@ def test_a_killed_run_resumes_to_the_same_numbers(start, tmp_path):
     for outcome in outcomes:
         del outcome["seconds"]
     assert outcomes[0] == outcomes[1]
+    # A run that had ended is left as it is.
+    _finish(start("whole", "--resume"))
+    assert (whole / "metrics.csv").read_text() == (broken / "metrics.csv").read_text()
