@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from types import ModuleType
@@ -70,7 +72,18 @@ def operation(name: str, *tensors: Tensor | None) -> Callable:
         if not _BACKENDS[chosen].accepts(*given):
             raise NotImplementedError(f"backend {chosen!r} does not run on {given[0].device} in {given[0].dtype}")
         return getattr(_BACKENDS[chosen], name)
+    if not native.AVAILABLE and given[0].device.type == "cpu":
+        _tell_once()
     for backend in _BACKENDS.values():
         if backend.AVAILABLE and hasattr(backend, name) and backend.accepts(*given):
             return getattr(backend, name)
     raise NotImplementedError(f"no backend runs {name} on {given[0].device} in {given[0].dtype}")
+
+
+@functools.cache
+def _tell_once() -> None:
+    warnings.warn(
+        "graphseq's C++ kernels are not built in this installation, so scans on the CPU run in PyTorch, several times "
+        "slower: install a C++ compiler, then graphseq again (pip install --force-reinstall --no-deps …)",
+        stacklevel=4,
+    )

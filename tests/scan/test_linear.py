@@ -1,5 +1,7 @@
 """linear_scan: every backend gives the numbers of the reference, and so do the gradients."""
 
+import warnings
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -241,3 +243,15 @@ def test_the_choice_of_backend_ends_with_the_block():
     with pytest.raises(KeyError), use_backend("reference"):
         raise KeyError
     assert _dispatch._chosen.get() is None
+
+
+def test_missing_kernels_are_said_once(monkeypatch):
+    from graphseq.scan import _dispatch
+
+    monkeypatch.setattr(_dispatch.native, "AVAILABLE", False)
+    _dispatch._tell_once.cache_clear()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            linear_scan(torch.ones(2), torch.ones(2), Ragged.equal(1, 2))
+    assert [str(warning.message)[:26] for warning in told] == ["graphseq's C++ kernels are"]
