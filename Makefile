@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint docs install clean
+.PHONY: demo test test-slow sanitize docs install clean
 
 install: $(INSTALLED)
 
@@ -30,6 +30,14 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow
+
+# The kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer. Python itself leaks by design.
+sanitize: $(INSTALLED)
+	cmake -S . -B build/sanitize -DGRAPHSEQ_SANITIZE=ON
+	cmake --build build/sanitize
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0 GRAPHSEQ_NATIVE_LIBRARY=$(CURDIR)/build/sanitize/_kernels.so \
+	$(BIN)/python -m pytest -q tests/scan -k "native or backend" -p no:cacheprovider
 
 docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html

@@ -1,5 +1,6 @@
 """What doctests and tests share."""
 
+import os
 from pathlib import Path
 
 import jaxtyping
@@ -7,12 +8,19 @@ import numpy as np
 import pytest
 import torch
 
+# Without a GPU, Triton's kernels run in its interpreter. It must know before anything imports it, as torch may.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # Every shape annotation of the package is checked while the tests run.
 _hook = jaxtyping.install_import_hook("graphseq", "beartype.beartype")
 
 import graphseq.graph_mamba  # noqa: E402
 import graphseq.scan  # noqa: E402
 import graphseq.sequence  # noqa: E402
+
+# They hold no doctest, and need Triton to be imported.
+collect_ignore_glob = ["graphseq/scan/triton/*_kernel.py"]
 
 GOLDEN = Path(__file__).parent / "tests" / "golden"
 
@@ -30,9 +38,9 @@ def _seed():
     torch.manual_seed(0)
 
 
-@pytest.fixture(params=graphseq.scan.available_backends())
+@pytest.fixture(params=[name for name in graphseq.scan.available_backends() if name != "triton"])
 def backend(request):
-    """Runs the test once on each backend that is installed and has the module's OPERATION, if it states one."""
+    """Runs the test once on each CPU backend that is installed and has the module's OPERATION, if it states one."""
     operation = getattr(request.module, "OPERATION", None)
     if request.param not in graphseq.scan.available_backends(operation):
         pytest.skip(f"backend {request.param} has no {operation}")

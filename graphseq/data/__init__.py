@@ -2,6 +2,7 @@
 
 from graphseq.data.benchmark import Benchmark, Task
 from graphseq.data.catalogue import load
+from graphseq.data.dag import AddDag, AddLineGraph, DagData
 from graphseq.data.generated import (
     CliquePathTransfer,
     CrossedRingTransfer,
@@ -19,9 +20,12 @@ from graphseq.data.trusted import trusted_pyg_classes
 from graphseq.data.validate import validate_graph
 
 __all__ = [
+    "AddDag",
+    "AddLineGraph",
     "Benchmark",
     "CliquePathTransfer",
     "CrossedRingTransfer",
+    "DagData",
     "File",
     "GraphProperties",
     "Manifest",

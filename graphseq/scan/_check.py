@@ -12,6 +12,7 @@ from graphseq.scan.grid import Grid
 from graphseq.scan.topology import Ragged
 
 _HALF = (torch.float16, torch.bfloat16)
+_PLAIN = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 
 
 def topology(value: Any, *kinds: type) -> None:
@@ -20,20 +21,36 @@ def topology(value: Any, *kinds: type) -> None:
         raise TypeError(f"topology must be a {names}, got {type(value).__name__}")
 
 
-def inexact(**tensors: Any) -> None:
-    for name, tensor in tensors.items():
+def plain(decay: Any, source: Any, where: Any) -> bool:
+    """Whether a scan over segments has nothing to refuse, widen or share: most calls, told from fewer checks."""
+    return (
+        type(where) is Ragged
+        and isinstance(decay, Tensor)
+        and isinstance(source, Tensor)
+        and decay.dtype is source.dtype
+        and source.dtype in _PLAIN
+        and decay.shape == source.shape
+        and source.dim() > 0
+        and source.shape[0] == where.num_states
+        and decay.device == source.device == where.device
+        and decay.layout is source.layout is torch.strided
+    )
+
+
+def tensors(where: Any, **given: Any) -> None:
+    """Dense, of a floating or complex dtype, and on the device of the topology."""
+    device = where.device
+    for name, tensor in given.items():
         if tensor is None:
             continue
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
         if not (tensor.is_floating_point() or tensor.is_complex()):
             raise TypeError(f"{name} must have a floating or complex dtype, got {tensor.dtype}")
-
-
-def same_device(where: Any, **tensors: Tensor | None) -> None:
-    for name, tensor in tensors.items():
-        if tensor is not None and tensor.device != where.device:
-            raise ValueError(f"{name} must be on the device of topology ({where.device}), got {tensor.device}")
+        if tensor.layout is not torch.strided:
+            raise TypeError(f"{name} must be dense, got the layout {tensor.layout}")
+        if tensor.device != device:
+            raise ValueError(f"{name} must be on the device of topology ({device}), got {tensor.device}")
 
 
 def rows(where: Any, **tensors: Tensor | None) -> None:
@@ -72,6 +89,8 @@ def laid_out(where: Ragged | Grid | Dag, decay: Tensor, source: Tensor) -> tuple
 def shared_channels(decay: Tensor, source: Tensor, lead: tuple[int, int]) -> Tensor:
     """``decay`` with as many channel axes as ``source``, each of full size or of size 1."""
     own, channels = decay.shape[lead[0] :], source.shape[lead[1] :]
+    if own == channels:
+        return decay
     full = own + (1,) * (len(channels) - len(own))
     if len(full) != len(channels) or any(d not in (1, s) for d, s in zip(full, channels, strict=True)):
         raise ValueError(
@@ -86,16 +105,19 @@ def shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
         raise ValueError(f"{name} must have shape {list(expected)}, got {list(tensor.shape)}")
 
 
-def widened(**tensors: Tensor | None) -> list[Any]:
+def widened(**given: Tensor | None) -> list[Any]:
     """Half precision as float32 (the state needs it); beyond that all dtypes must agree.
 
     Raises:
         TypeError: naming the first tensor that differs from the first one given.
     """
-    wide = {n: t.float() if t is not None and t.dtype in _HALF else t for n, t in tensors.items()}
-    given = [(n, t) for n, t in wide.items() if t is not None]
-    first_name, first = given[0]
-    for name, tensor in given[1:]:
-        if tensor.dtype != first.dtype:
-            raise TypeError(f"{name} must have the dtype of {first_name} ({first.dtype}), got {tensor.dtype}")
-    return list(wide.values())
+    first_name, first = next((name, t) for name, t in given.items() if t is not None)
+    wide = torch.float32 if first.dtype in _HALF else first.dtype
+    found: list[Any] = []
+    for name, tensor in given.items():
+        if tensor is not None and tensor.dtype in _HALF:
+            tensor = tensor.float()
+        if tensor is not None and tensor.dtype is not wide:
+            raise TypeError(f"{name} must have the dtype of {first_name} ({wide}), got {tensor.dtype}")
+        found.append(tensor)
+    return found

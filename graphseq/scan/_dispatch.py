@@ -9,12 +9,20 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from types import ModuleType
 
+import torch
 from torch import Tensor
 
-from graphseq.scan import native, reference, torch_backend
+from graphseq.scan import native, reference, torch_backend, triton
 
-# Best first. A backend is a module with AVAILABLE, accepts(*tensors) and one function for each operation that it has.
-_BACKENDS: dict[str, ModuleType] = {"native": native, "torch": torch_backend, "reference": reference}
+# Best first. A backend is a module with AVAILABLE, accepts(tensor) and one function for each operation that it has.
+_BACKENDS: dict[str, ModuleType] = {
+    "native": native,
+    "triton": triton,
+    "torch": torch_backend,
+    "reference": reference,
+}
+# Not timed on a GPU yet, so never taken unasked.
+_ON_REQUEST = ("triton",)
 _chosen: ContextVar[str | None] = ContextVar("graphseq_backend", default=None)
 
 
@@ -41,8 +49,8 @@ def use_backend(name: str) -> Iterator[None]:
     """Run every scan inside the ``with`` block on one backend.
 
     Args:
-        name: ``"reference"`` (readable loops), ``"torch"`` (vectorised, any device) or ``"native"`` (C++, CPU).
-            Outside the block the best backend that accepts the tensors is taken.
+        name: ``"reference"`` (readable loops), ``"torch"`` (vectorised, any device), ``"triton"`` (experimental, GPU)
+            or ``"native"`` (C++, CPU). Outside the block the best backend that accepts the tensors is taken.
 
     Raises:
         ValueError: if there is no such backend, or it is not available here.
@@ -62,22 +70,29 @@ def use_backend(name: str) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def operation(name: str, *tensors: Tensor | None) -> Callable:
-    """The function that runs operation ``name`` on these tensors."""
-    given = [tensor for tensor in tensors if tensor is not None]
-    chosen = _chosen.get()
+def operation(name: str, tensor: Tensor) -> Callable:
+    """The function that runs operation ``name`` on tensors like this one."""
+    chosen = _choice()
     if chosen is not None:
         if not hasattr(_BACKENDS[chosen], name):
             raise NotImplementedError(f"backend {chosen!r} has no {name}")
-        if not _BACKENDS[chosen].accepts(*given):
-            raise NotImplementedError(f"backend {chosen!r} does not run on {given[0].device} in {given[0].dtype}")
+        if not _BACKENDS[chosen].accepts(tensor):
+            raise NotImplementedError(f"backend {chosen!r} does not run on {tensor.device} in {tensor.dtype}")
         return getattr(_BACKENDS[chosen], name)
-    if not native.AVAILABLE and given[0].device.type == "cpu":
+    if torch.compiler.is_compiling():
+        # Its operators run on any device; a schedule of the PyTorch backend is data, which a compiler does not have.
+        return getattr(native, name)
+    if not native.AVAILABLE and tensor.is_cpu:
         _tell_once()
-    for backend in _BACKENDS.values():
-        if backend.AVAILABLE and hasattr(backend, name) and backend.accepts(*given):
+    for key, backend in _BACKENDS.items():
+        if key not in _ON_REQUEST and backend.AVAILABLE and hasattr(backend, name) and backend.accepts(tensor):
             return getattr(backend, name)
-    raise NotImplementedError(f"no backend runs {name} on {given[0].device} in {given[0].dtype}")
+    raise NotImplementedError(f"no backend runs {name} on {tensor.device} in {tensor.dtype}")
+
+
+@torch.compiler.assume_constant_result
+def _choice() -> str | None:
+    return _chosen.get()
 
 
 @functools.cache

@@ -56,8 +56,7 @@ def delta_scan(
     """
     tensors = {"q": q, "k": k, "v": v, "beta": beta, "log_decay": log_decay, "initial": initial}
     _check.topology(topology, Ragged)
-    _check.inexact(**tensors)
-    _check.same_device(topology, **tensors)
+    _check.tensors(topology, **tensors)
     _check.rows(topology, q=q, k=k, v=v, beta=beta, log_decay=log_decay)
     if q.dim() != 3:
         raise ValueError(f"q must have shape [T, heads, dk], got {list(q.shape)}")

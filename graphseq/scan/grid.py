@@ -49,6 +49,7 @@ class Grid:
                 raise ValueError(f"{name} must not be negative, got {size}")
         self._height, self._width, self._batch, self._reversed = height, width, batch, reversed
         self._device = torch.empty(0, device=device).device
+        self._flipped: Grid | None = None
         self.cache: dict[Any, Any] = {}
 
     @property
@@ -83,13 +84,10 @@ class Grid:
 
     def reverse(self) -> Grid:
         """The same grid, scanned from its last cell."""
+        if self._flipped is None:
+            flipped = Grid(self.height, self.width, self.batch, device=self.device, reversed=not self.reversed)
+            self._flipped, flipped._flipped = flipped, self
         return self._flipped
-
-    @cached_property
-    def _flipped(self) -> Grid:
-        flipped = Grid(self.height, self.width, self.batch, device=self.device, reversed=not self.reversed)
-        flipped.__dict__["_flipped"] = self
-        return flipped
 
     def to(self, device: torch.device | str) -> Grid:
         """The same topology on another device."""

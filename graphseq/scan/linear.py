@@ -59,9 +59,11 @@ def linear_scan(
 
     Cost: one pass over ``decay`` and ``source``; memory for the result only.
     """
+    if initial is None and _check.plain(decay, source, topology):
+        topology = topology.reverse() if reverse else topology
+        return _dispatch.operation("linear_scan", source)(decay, source, topology, None)
     _check.topology(topology, Ragged, Grid, Dag)
-    _check.inexact(decay=decay, source=source, initial=initial)
-    _check.same_device(topology, decay=decay, source=source, initial=initial)
+    _check.tensors(topology, decay=decay, source=source, initial=initial)
     lead = _check.laid_out(topology, decay, source)
     decay = _check.shared_channels(decay, source, lead)
     if initial is not None:
@@ -72,10 +74,10 @@ def linear_scan(
     decay, source, initial = _check.widened(decay=decay, source=source, initial=initial)
     topology = topology.reverse() if reverse else topology
     if isinstance(topology, Ragged):
-        states = _dispatch.operation("linear_scan", decay, source, initial)(decay, source, topology, initial)
+        states = _dispatch.operation("linear_scan", source)(decay, source, topology, initial)
     else:
         name = "grid_scan" if isinstance(topology, Grid) else "dag_scan"
-        states = _dispatch.operation(name, decay, source)(decay, source, topology)
+        states = _dispatch.operation(name, source)(decay, source, topology)
     return states if states.dtype == out_dtype else states.to(out_dtype)
 
 

@@ -13,7 +13,7 @@ from graphseq.scan.topology import Ragged
 AVAILABLE = True
 
 
-def accepts(*tensors: Tensor) -> bool:
+def accepts(tensor: Tensor) -> bool:
     """Any device, any dtype."""
     return True
 

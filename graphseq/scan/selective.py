@@ -68,8 +68,7 @@ def selective_scan(
         "u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "z": z, "delta_bias": delta_bias, "initial": initial,
     }  # fmt: skip
     _check.topology(topology, Ragged)
-    _check.inexact(**tensors)
-    _check.same_device(topology, **tensors)
+    _check.tensors(topology, **tensors)
     _check.rows(topology, u=u, delta=delta, B=B, C=C, z=z)
     if u.dim() != 2:
         raise ValueError(f"u must have shape [T, d], got {list(u.shape)}")

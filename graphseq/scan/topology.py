@@ -37,6 +37,7 @@ class Ragged:
         self._ptr = ptr
         self._bounds = bounds
         self._reversed = reversed
+        self._flipped: Ragged | None = None
         # What a backend derives from the structure alone (schedules, cut topologies), kept as long as the topology.
         self.cache: dict[Any, Any] = {}
 
@@ -106,14 +107,11 @@ class Ragged:
 
     def reverse(self) -> Ragged:
         """The same segments, scanned from their ends."""
+        if self._flipped is None:
+            self._flipped = self._like(self._ptr, not self._reversed)
+            # Each is the other's flip, so that what is cached on either is found again.
+            self._flipped._flipped = self
         return self._flipped
-
-    @cached_property
-    def _flipped(self) -> Ragged:
-        flipped = self._like(self._ptr, not self._reversed)
-        # Each is the other's flip, so that what is cached on either is found again.
-        flipped.__dict__["_flipped"] = self
-        return flipped
 
     def to(self, device: torch.device | str) -> Ragged:
         """The same topology on another device."""
@@ -122,7 +120,8 @@ class Ragged:
     def _like(self, ptr: Tensor, reversed: bool) -> Ragged:
         """Without checking the bounds again."""
         other = object.__new__(type(self))
-        other._ptr, other._bounds, other._reversed, other.cache = ptr, self._bounds, reversed, {}
+        other._ptr, other._bounds, other._reversed, other._flipped = ptr, self._bounds, reversed, None
+        other.cache = {}
         return other
 
     def to_dag(self) -> Dag:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -26,7 +28,7 @@ _SECONDS_PER_ELEMENT = 7e-10
 _BLOCK_ELEMENTS = 1 << 20
 
 
-def accepts(*tensors: Tensor) -> bool:
+def accepts(tensor: Tensor) -> bool:
     """Any device, any dtype."""
     return True
 
@@ -213,16 +215,17 @@ class _DagScan(torch.autograd.Function):
 
     @staticmethod
     def forward(decay: Tensor, source: Tensor, topology: Dag) -> Tensor:
-        schedule = _level_schedule(topology)
-        states, decay = source.index_select(0, schedule.order), decay.index_select(0, schedule.links)
-        row = link = 0
-        for width, links in zip(schedule.widths, schedule.link_counts, strict=True):
-            if links:
-                here = slice(link, link + links)
-                arriving = decay[here] * states[schedule.sources[here]]
-                states.index_add_(0, schedule.targets[here], arriving)
-            row, link = row + width, link + links
-        return torch.empty_like(states).index_copy_(0, schedule.order, states)
+        links = topology.schedule.layers
+        sender, receiver, bounds = links.sender, links.receiver, list(itertools.pairwise(links.bounds))
+        if topology.reversed:
+            # A level hands its states down once all that enters them has come.
+            sender, receiver, bounds = receiver, sender, bounds[::-1]
+        states = source.clone(memory_format=torch.contiguous_format).resolve_conj()
+        decay = decay.index_select(0, links.link)
+        for begin, end in bounds:
+            here = slice(begin, end)
+            states.index_add_(0, receiver[here], decay[here] * states[sender[here]])
+        return states
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -239,35 +242,6 @@ class _DagScan(torch.autograd.Function):
             sender, receiver = topology.edge_index
             grad_decay = (grad_source[receiver] * states[sender].conj()).sum_to_size(decay.shape)
         return grad_decay, grad_source, None
-
-
-class _LevelSchedule(NamedTuple):
-    """States in order of their level, and links in order of the level of the state that they feed."""
-
-    order: Tensor  # [num_states]
-    links: Tensor  # [num_links]
-    sources: Tensor  # [num_links] in both orders
-    targets: Tensor
-    widths: list[int]  # states of each level
-    link_counts: list[int]
-
-
-def _level_schedule(topology: Dag) -> _LevelSchedule:
-    if "levels" not in topology.cache:
-        sender, receiver = topology.edge_index
-        level, depth = topology.level, topology.depth
-        order, links = level.argsort(stable=True), level[receiver].argsort(stable=True)
-        place = torch.empty_like(order)
-        place[order] = torch.arange(order.numel(), device=order.device)
-        topology.cache["levels"] = _LevelSchedule(
-            order,
-            links,
-            place[sender[links]],
-            place[receiver[links]],
-            torch.bincount(level, minlength=depth).tolist(),
-            torch.bincount(level[receiver], minlength=depth).tolist(),
-        )
-    return topology.cache["levels"]
 
 
 def grid_scan(decay: Tensor, source: Tensor, topology: Grid) -> Tensor:
@@ -326,6 +300,57 @@ def selective_scan(
         last = last.index_copy(0, topology.occupied, torch.cat(ends))
     y = y if D is None else y + D * u
     return (y if z is None else y * silu(z)), last
+
+
+def selective_scan_gradient(
+    grad_out: Tensor,
+    grad_last: Tensor | None,
+    tensors: Sequence[Tensor | None],
+    delta_softplus: bool,
+    topology: Ragged,
+) -> list[Tensor | None]:
+    """The gradient in u, delta, A, B, C, D, z, delta_bias and initial, None where it is None; differentiable itself."""
+
+    def run(*tensors: Any) -> tuple[Tensor, Tensor]:
+        *others, initial = tensors
+        scan: Any = selective_scan
+        return scan(*others, delta_softplus, topology, initial)
+
+    return _gradient(run, tensors, (grad_out, grad_last))
+
+
+def delta_scan_gradient(
+    grad_o: Tensor, grad_last: Tensor | None, tensors: Sequence[Tensor | None], topology: Ragged
+) -> list[Tensor | None]:
+    """The gradient in q, k, v, beta, log_decay and initial, None where it is None; differentiable itself."""
+
+    def run(*tensors: Any) -> tuple[Tensor, Tensor]:
+        *others, initial = tensors
+        scan: Any = delta_scan
+        return scan(*others, topology, initial)
+
+    return _gradient(run, tensors, (grad_o, grad_last))
+
+
+def _gradient(
+    run: Callable[..., tuple[Tensor, Tensor]], tensors: Sequence[Tensor | None], grads: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """By autograd, and recorded by it if grad mode is on."""
+    again = torch.is_grad_enabled()
+    # Views, because one tensor may be given as several inputs, each with a gradient of its own.
+    with torch.enable_grad():
+        leaves = [
+            None if t is None else t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in tensors
+        ]
+        outputs = run(*leaves)
+    # Without a token nothing but the initial state reaches an output, and without that nothing does.
+    reached = [(o, g) for o, g in zip(outputs, grads, strict=True) if g is not None and o.requires_grad]
+    given = [leaf for leaf in leaves if leaf is not None]
+    if not reached:
+        return [None if leaf is None else torch.zeros_like(leaf) for leaf in leaves]
+    ends, weights = zip(*reached, strict=True)
+    found = iter(torch.autograd.grad(ends, given, weights, create_graph=again, materialize_grads=True))
+    return [None if leaf is None else next(found) for leaf in leaves]
 
 
 class _Block(NamedTuple):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from graphseq.scan import Ragged, available_backends, last_states, linear_scan, use_backend
 from tests.scan.strategies import topologies
 
-FAST = [name for name in available_backends() if name != "reference"]
+FAST = [name for name in available_backends() if name not in ("triton", "reference")]
 
 
 def _inputs(topology, decay_channels, channels, dtype, with_initial, seed=0):
@@ -255,3 +255,12 @@ def test_missing_kernels_are_said_once(monkeypatch):
         for _ in range(2):
             linear_scan(torch.ones(2), torch.ones(2), Ragged.equal(1, 2))
     assert [str(warning.message)[:26] for warning in told] == ["graphseq's C++ kernels are"]
+
+
+@pytest.mark.parametrize("decay_channels", [0, 1])
+def test_no_channels_are_no_work(backend, decay_channels):
+    decay = torch.ones(3, decay_channels, requires_grad=True)
+    states = linear_scan(decay, torch.ones(3, 0), Ragged.equal(1, 3))
+    assert states.shape == (3, 0)
+    (grad,) = torch.autograd.grad(states.sum(), decay)
+    assert torch.equal(grad, torch.zeros_like(decay))

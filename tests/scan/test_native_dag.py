@@ -5,6 +5,7 @@ import torch
 from torch._subclasses import FakeTensorMode
 
 from graphseq.scan import Dag, linear_scan, native, use_backend
+from graphseq.scan.native._dag import scheduled
 from tests.scan.native import needs_kernels, threads, with_gradients
 from tests.scan.test_dag import random_dag
 
@@ -99,7 +100,7 @@ def test_operators_are_registered_correctly(reversed, decay_channels, requires_g
 
     decay, source = randn(topology.num_links, decay_channels), randn(6, 3)
     native.dag_scan(decay, source, topology)
-    schedule = topology.cache["native"]
+    schedule = scheduled(topology)
     torch.library.opcheck(torch.ops.graphseq.dag_scan.default, (decay, source, *schedule, reversed))
     if not requires_grad:
         inputs = (source, decay, source, *schedule, reversed)
@@ -112,7 +113,7 @@ def test_both_directions_have_derivatives_of_both_orders(reversed):
     decay = torch.randn(topology.num_links, 1, dtype=torch.complex128).requires_grad_()
     source = torch.randn(6, 2, dtype=torch.complex128).requires_grad_()
     native.dag_scan(decay, source, topology)
-    schedule = topology.cache["native"]
+    schedule = scheduled(topology)
 
     def scan(decay, source):
         return torch.ops.graphseq.dag_scan(decay, source, *schedule, reversed)

@@ -11,16 +11,15 @@ from torch import Tensor
 
 from graphseq.scan.native import _library
 from graphseq.scan.native._dag import dag_scan
+from graphseq.scan.native._delta import delta_scan
+from graphseq.scan.native._grid import grid_scan
 from graphseq.scan.native._linear import linear_scan
 from graphseq.scan.native._selective import selective_scan
 
 AVAILABLE = _library.AVAILABLE
 
 
-def accepts(*tensors: Tensor) -> bool:
-    """Whether the kernels can run on these tensors."""
+def accepts(tensor: Tensor) -> bool:
+    """Whether the kernels can run on such a tensor."""
     # torch.func's transforms wrap tensors that have no memory of their own.
-    return not torch._C._are_functorch_transforms_active() and all(
-        tensor.device.type == "cpu" and tensor.dtype in _library.DTYPES and tensor.layout is torch.strided
-        for tensor in tensors
-    )
+    return tensor.is_cpu and tensor.dtype in _library.DTYPES and not torch._C._are_functorch_transforms_active()

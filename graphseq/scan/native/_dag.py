@@ -2,87 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from graphseq.scan import torch_backend
 from graphseq.scan.dag import Dag
 from graphseq.scan.native import _library
-from graphseq.scan.native._library import address, dense, rows
+from graphseq.scan.native._library import address, dense, like, rows
 from graphseq.scan.native._linear import _sharing, _sizes
-
-_SCHEDULE = "Tensor order, Tensor begin, Tensor link, Tensor sender, Tensor part, bool reversed"
-_ops = torch.library.Library("graphseq", "FRAGMENT")
-_ops.define(f"dag_scan(Tensor decay, Tensor source, {_SCHEDULE}) -> Tensor")
-# The gradients of decay and source.
-_ops.define(f"dag_scan_backward(Tensor grad, Tensor decay, Tensor states, {_SCHEDULE}) -> (Tensor, Tensor)")
-
-# Parts of a graph that threads may take: enough for any machine, few enough to cost nothing.
-_MAX_PARTS = 64
+from graphseq.scan.native._operator import Operator, Pass
 
 
 def dag_scan(decay: Tensor, source: Tensor, topology: Dag) -> Tensor:
     """See :func:`graphseq.scan.linear_scan`."""
-    return _scan(_sharing(decay, source), source, *_schedule(topology), False)
+    return _scan(_sharing(decay, source), source, *scheduled(topology), topology.reversed)
 
 
-def _scan(decay: Tensor, source: Tensor, *schedule: Any) -> Tensor:
-    if not _library.reaches(source):
-        return torch.ops.graphseq.dag_scan(decay, source, *schedule)
-    if torch.is_grad_enabled() and (decay.requires_grad or source.requires_grad):
-        return _DagScan.apply(decay, source, *schedule)
-    return _forward(decay, source, *schedule)
-
-
-class _Schedule(NamedTuple):
-    """The tensors of DagLinks in kernels.h, where they are described."""
-
-    order: Tensor
-    begin: Tensor
-    link: Tensor
-    sender: Tensor
-    part: Tensor
-
-
-def _schedule(topology: Dag) -> _Schedule:
-    if "native" not in topology.cache:
-        topology.cache["native"] = _scheduled(topology)
-    return topology.cache["native"]
-
-
-def _scheduled(topology: Dag) -> _Schedule:
-    states, (sender, receiver) = topology.num_states, topology.edge_index.numpy()
-    pairs = coo_array((np.ones(sender.shape, dtype=bool), (sender, receiver)), shape=(states, states))
-    components, component = connected_components(pairs, directed=False) if states else (0, np.zeros(0, dtype=np.int64))
-    # Neighbouring components together, about as many states in each part.
-    sizes = np.bincount(component, minlength=components)
-    share = (np.cumsum(sizes) - sizes) * _MAX_PARTS // max(states, 1)
-    order = np.lexsort((topology.level.numpy(), share[component]))
-    place = np.empty_like(order)
-    place[order] = np.arange(states)
-    link = np.argsort(place[receiver], kind="stable")
-    entering = np.bincount(place[receiver], minlength=states)
-    filled = np.bincount(share[component], minlength=_MAX_PARTS) if states else np.zeros(0, dtype=np.int64)
-    arrays = order, _bounds(entering), link, sender[link], _bounds(filled[filled > 0])
-    return _Schedule(*(torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64)) for array in arrays))
-
-
-def _bounds(counts: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(counts)])
+def scheduled(topology: Dag) -> tuple[Tensor, ...]:
+    """The tensors of DagLinks in kernels.h, where they are described; the same for both directions."""
+    schedule = topology.schedule
+    return schedule.state, schedule.begin, schedule.link, schedule.sender, schedule.part
 
 
 def _forward(decay: Tensor, source: Tensor, *schedule: Any) -> Tensor:
-    states = torch.empty(source.shape, dtype=source.dtype)
+    states = like(source)
+    if not states.numel():
+        return states
     _run(decay, source, None, states, None, *schedule)
     return states
 
 
 def _backward(grad: Tensor, decay: Tensor, states: Tensor, *schedule: Any) -> tuple[Tensor, Tensor]:
-    grad_decay, grad_source = _fake_backward(grad, decay, states)
+    grad_decay, grad_source = like(decay), like(states)
+    if not states.numel():
+        return grad_decay.zero_(), grad_source
     *links, reversed = schedule
     _run(decay, grad, dense(states), grad_source, grad_decay, *links, not reversed)
     return grad_decay, grad_source
@@ -129,56 +85,64 @@ def _run(
     )
 
 
-def _fake_forward(decay: Tensor, source: Tensor, *_: Any) -> Tensor:
+def _in_pytorch(decay: Tensor, source: Tensor, *schedule: Any) -> Tensor:
+    sender, receiver = _links(*schedule)
+    topology = Dag(torch.stack([sender, receiver]), source.shape[0])
+    return torch_backend.dag_scan(decay, source, topology)
+
+
+def _links(
+    order: Tensor, begin: Tensor, link: Tensor, sender: Tensor, part: Tensor, reversed: bool
+) -> tuple[Tensor, Tensor]:
+    """Where each link comes from and leads to, in scan direction and in the numbers of the links."""
+    sending = torch.empty_like(sender).index_copy_(0, link, sender)
+    receiving = torch.empty_like(sender).index_copy_(0, link, order.repeat_interleave(begin.diff()))
+    return (receiving, sending) if reversed else (sending, receiving)
+
+
+def _like_states(decay: Tensor, source: Tensor, *_: Any) -> Tensor:
     return source.new_empty(source.shape)
 
 
-def _fake_backward(grad: Tensor, decay: Tensor, states: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+def _like_inputs(grad: Tensor, decay: Tensor, states: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return decay.new_empty(decay.shape), states.new_empty(states.shape)
 
 
-def _setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
     decay, _, *links, ctx.reversed = inputs
     ctx.save_for_backward(decay, output, *links)
 
 
-def _gradient(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _gradient(ctx: Any, backward: Callable, grad: Tensor) -> tuple[Tensor | None, ...]:
     decay, states, *links = ctx.saved_tensors
-    if torch.is_grad_enabled():
-        grads = _differentiable_backward(grad, decay, states, *links, ctx.reversed)
-    elif _library.reaches(grad):
-        grads = _backward(grad, decay, states, *links, ctx.reversed)
-    else:
-        grads = torch.ops.graphseq.dag_scan_backward(grad, decay, states, *links, ctx.reversed)
-    return (*grads, None, None, None, None, None, None)
+    return (*backward(grad, decay, states, *links, ctx.reversed), None, None, None, None, None, None)
 
 
 def _differentiable_backward(grad: Tensor, decay: Tensor, states: Tensor, *schedule: Any) -> tuple[Tensor, Tensor]:
-    """The gradient as a scan in the other direction, for when it is differentiated again."""
-    order, begin, link, sender, part, reversed = schedule
-    grad_source = _scan(decay.conj(), grad, order, begin, link, sender, part, not reversed)
-    # In the numbers of the links, which the schedule has sorted.
-    sending = torch.empty_like(sender).index_copy_(0, link, sender)
-    receiving = torch.empty_like(sender).index_copy_(0, link, order.repeat_interleave(begin.diff()))
-    if reversed:
-        sending, receiving = receiving, sending
+    """The gradient as a scan in the other direction."""
+    *links, reversed = schedule
+    grad_source = _scan(decay.conj(), grad, *links, not reversed)
+    sending, receiving = _links(*schedule)
     return (grad_source[receiving] * states[sending].conj()).sum_to_size(decay.shape), grad_source
 
 
-class _DagScan(torch.autograd.Function):
-    """What the operator does under autograd, without the dispatcher."""
-
-    @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> Tensor:
-        output = _forward(*inputs)
-        _setup_context(ctx, inputs, output)
-        return output
-
-    backward = staticmethod(_gradient)
-
-
-_ops.impl("dag_scan", _forward, "CPU")
-_ops.impl("dag_scan_backward", _backward, "CPU")
-torch.library.register_fake("graphseq::dag_scan", _fake_forward, lib=_ops)
-torch.library.register_fake("graphseq::dag_scan_backward", _fake_backward, lib=_ops)
-torch.library.register_autograd("graphseq::dag_scan", _gradient, setup_context=_setup_context, lib=_ops)
+_SCHEDULE = "Tensor order, Tensor begin, Tensor link, Tensor sender, Tensor part, bool reversed"
+_scan = Operator(
+    "dag_scan",
+    Pass(
+        f"(Tensor decay, Tensor source, {_SCHEDULE}) -> Tensor",
+        kernel=_forward,
+        anywhere=_in_pytorch,
+        shapes=_like_states,
+    ),
+    # The gradients of decay and source.
+    Pass(
+        f"(Tensor grad, Tensor decay, Tensor states, {_SCHEDULE}) -> (Tensor, Tensor)",
+        kernel=_backward,
+        anywhere=_differentiable_backward,
+        shapes=_like_inputs,
+    ),
+    save=_save,
+    gradient=_gradient,
+    differentiable=_differentiable_backward,
+)

@@ -32,6 +32,14 @@ _SELECTIVE_INPUTS = [
     *_fields(ctypes.c_int32, "dtype softplus"),
 ]
 
+_DELTA_INPUTS = [
+    *_fields(ctypes.c_void_p, "q k v beta log_decay initial"),
+    *_fields(ctypes.c_int64, "heads steps key_size value_size"),
+    *_fields(ctypes.c_int64, "q_stride k_stride v_stride beta_stride log_decay_stride"),
+    *_SEGMENTS,
+    *_fields(ctypes.c_int32, "dtype"),
+]
+
 
 class LinearScan(ctypes.Structure):
     _fields_ = [
@@ -63,6 +71,18 @@ class SelectiveScanBackward(ctypes.Structure):
     ]
 
 
+class DeltaScan(ctypes.Structure):
+    _fields_ = [*_DELTA_INPUTS, *_fields(ctypes.c_void_p, "o last residuals checkpoints")]
+
+
+class DeltaScanBackward(ctypes.Structure):
+    _fields_ = [
+        *_DELTA_INPUTS,
+        *_fields(ctypes.c_void_p, "residuals checkpoints grad_o grad_last"),
+        *_fields(ctypes.c_void_p, "grad_q grad_k grad_v grad_beta grad_log_decay grad_initial"),
+    ]
+
+
 class DagLinks(ctypes.Structure):
     _fields_ = [
         *_fields(ctypes.c_void_p, "order begin link sender part"),
@@ -80,21 +100,54 @@ class DagScan(ctypes.Structure):
     ]
 
 
+class GridCells(ctypes.Structure):
+    _fields_ = [
+        *_fields(ctypes.c_int64, "batch rows columns"),
+        *_fields(ctypes.c_int32, "reversed threads"),
+    ]
+
+
+class GridScan(ctypes.Structure):
+    _fields_ = [
+        *_fields(ctypes.c_void_p, "decay source states"),
+        *_fields(ctypes.c_int64, "heads width"),
+        *_fields(ctypes.c_int64 * 5, "decay_strides"),
+        *_fields(ctypes.c_int64 * 4, "source_strides"),
+        ("cells", GridCells),
+        *_fields(ctypes.c_int32, "dtype"),
+    ]
+
+
+class GridScanBackward(ctypes.Structure):
+    _fields_ = [
+        *_fields(ctypes.c_void_p, "decay states grad grad_decay grad_source"),
+        *_fields(ctypes.c_int64, "heads width"),
+        *_fields(ctypes.c_int64 * 5, "decay_strides"),
+        *_fields(ctypes.c_int64 * 4, "grad_strides"),
+        ("cells", GridCells),
+        *_fields(ctypes.c_int32, "dtype"),
+    ]
+
+
 _FUNCTIONS = {
     LinearScan: "graphseq_linear_scan",
     LinearScanBackward: "graphseq_linear_scan_backward",
     SelectiveScan: "graphseq_selective_scan",
     SelectiveScanBackward: "graphseq_selective_scan_backward",
+    DeltaScan: "graphseq_delta_scan",
+    DeltaScanBackward: "graphseq_delta_scan_backward",
     DagScan: "graphseq_dag_scan",
+    GridScan: "graphseq_grid_scan",
+    GridScanBackward: "graphseq_grid_scan_backward",
 }
 
 _NAME = "_kernels.so"
 
 
 def find() -> Path | None:
-    """``GRAPHSEQ_NATIVE_LIBRARY`` if set (a build under test), else the file that was installed with the package."""
-    if chosen := os.environ.get("GRAPHSEQ_NATIVE_LIBRARY"):
-        return Path(chosen)
+    """``GRAPHSEQ_NATIVE_LIBRARY`` if set (a build under test; empty for none), else the file that was installed."""
+    if (chosen := os.environ.get("GRAPHSEQ_NATIVE_LIBRARY")) is not None:
+        return Path(chosen) if chosen else None
     places = [Path(folder, _NAME) for folder in sys.modules[__package__].__path__]
     # An editable install keeps compiled files away from the sources, and not every import hook puts both on the path.
     with contextlib.suppress(metadata.PackageNotFoundError):
@@ -118,8 +171,9 @@ _path = find()
 _functions = load(_path) if _path else {}
 
 AVAILABLE: bool = bool(_functions)
-# The C++ constant of this name: steps between the states that forward keeps for backward.
+# The C++ constants of these names: steps between the states that forward keeps for backward.
 CHECKPOINT_STEPS = 32
+DELTA_CHECKPOINT_TOKENS = 16
 
 
 def call(arguments: ctypes.Structure) -> None:
@@ -148,9 +202,18 @@ def dense(tensor: Given) -> Given:
 def rows(tensor: Tensor) -> tuple[Tensor, int]:
     """The tensor, copied if the elements of a row are not one after another, and the distance between rows."""
     tensor = _resolved(tensor)
-    if not tensor.is_contiguous() and tensor.shape[0] and not tensor[0].is_contiguous():
-        tensor = tensor.contiguous()
+    if tensor.is_contiguous() or not tensor.shape[0] or tensor[0].is_contiguous():
+        return tensor, tensor.stride(0)
+    tensor = tensor.contiguous()
     return tensor, tensor.stride(0)
+
+
+def strided(tensor: Tensor, axes: int) -> tuple[Tensor, tuple[int, ...]]:
+    """The tensor, copied if the elements behind its first axes are not one after another, and the axes' strides."""
+    tensor = _resolved(tensor)
+    if not tensor.is_contiguous() and tensor.numel() and not tensor[(0,) * axes].is_contiguous():
+        tensor = tensor.contiguous()
+    return tensor, tensor.stride()[:axes]
 
 
 def _resolved(tensor: Tensor) -> Tensor:
@@ -168,4 +231,6 @@ def segments(ptr: Tensor, reversed: bool) -> dict[str, int]:
 
 def reaches(tensor: Tensor) -> bool:
     """Whether a call may go straight to the library: nothing traces, fakes or records what the dispatcher sees."""
-    return not torch.compiler.is_compiling() and tensor.is_cpu and not torch._C._len_torch_dispatch_stack()
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        return False
+    return AVAILABLE and tensor.is_cpu

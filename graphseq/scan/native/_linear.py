@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from graphseq.scan import torch_backend
 from graphseq.scan.native import _library
 from graphseq.scan.native._library import address, dense, like, rows, segments
+from graphseq.scan.native._operator import Operator, Pass
 from graphseq.scan.topology import Ragged
-
-_ops = torch.library.Library("graphseq", "FRAGMENT")
-_ops.define("linear_scan(Tensor decay, Tensor source, Tensor? initial, Tensor ptr, bool reversed) -> Tensor")
-# The gradients of decay, source and initial; the last one is empty without initial.
-_ops.define(
-    "linear_scan_backward(Tensor grad, Tensor decay, Tensor states, Tensor? initial, Tensor ptr, bool reversed)"
-    " -> (Tensor, Tensor, Tensor)"
-)
 
 
 def linear_scan(decay: Tensor, source: Tensor, topology: Ragged, initial: Tensor | None) -> Tensor:
@@ -26,18 +21,10 @@ def linear_scan(decay: Tensor, source: Tensor, topology: Ragged, initial: Tensor
     return _scan(_sharing(decay, source), source, initial, topology.ptr.contiguous(), topology.reversed)
 
 
-def _scan(decay: Tensor, source: Tensor, initial: Tensor | None, ptr: Tensor, reversed: bool) -> Tensor:
-    if not _library.reaches(source):
-        return torch.ops.graphseq.linear_scan(decay, source, initial, ptr, reversed)
-    if torch.is_grad_enabled() and (
-        decay.requires_grad or source.requires_grad or (initial is not None and initial.requires_grad)
-    ):
-        return _LinearScan.apply(decay, source, initial, ptr, reversed)
-    return _forward(decay, source, initial, ptr, reversed)
-
-
 def _sharing(decay: Tensor, source: Tensor) -> Tensor:
     """Decays whose shared axes are the last ones; others, which the kernels do not have, are expanded."""
+    if decay.shape == source.shape:
+        return decay
     heads = _num_head_axes(decay)
     if decay.shape[1:heads] == source.shape[1:heads]:
         return decay
@@ -53,12 +40,16 @@ def _num_head_axes(decay: Tensor) -> int:
 
 
 def _sizes(decay: Tensor, source: Tensor) -> tuple[int, int]:
+    if decay.dim() == source.dim() == 2 and decay.shape[1] == source.shape[1]:
+        return source.shape[1], 1
     axes = _num_head_axes(decay)
     return math.prod(decay.shape[1:axes]), math.prod(source.shape[axes:])
 
 
 def _forward(decay: Tensor, source: Tensor, initial: Tensor | None, ptr: Tensor, reversed: bool) -> Tensor:
     states = like(source)
+    if not states.numel():
+        return states
     heads, width = _sizes(decay, source)
     decay, decay_stride = rows(decay)
     source, source_stride = rows(source)
@@ -87,6 +78,8 @@ def _backward(
     grad_decay = like(decay)
     grad_source = like(states)
     grad_initial = states.new_empty(0) if initial is None else like(initial)
+    if not states.numel():
+        return grad_decay.zero_(), grad_source, grad_initial.zero_()
     decay, decay_stride = rows(decay)
     grad, grad_stride = rows(grad)
     states = dense(states)
@@ -111,38 +104,36 @@ def _backward(
     return grad_decay, grad_source, grad_initial
 
 
-def _fake_forward(decay: Tensor, source: Tensor, initial: Tensor | None, ptr: Tensor, reversed: bool) -> Tensor:
+def _in_pytorch(decay: Tensor, source: Tensor, initial: Tensor | None, ptr: Tensor, reversed: bool) -> Tensor:
+    return torch_backend.linear_scan(decay, source, Ragged(ptr, reversed=reversed), initial)
+
+
+def _like_states(decay: Tensor, source: Tensor, *_: Any) -> Tensor:
     return source.new_empty(source.shape)
 
 
-def _fake_backward(
-    grad: Tensor, decay: Tensor, states: Tensor, initial: Tensor | None, ptr: Tensor, reversed: bool
+def _like_inputs(
+    grad: Tensor, decay: Tensor, states: Tensor, initial: Tensor | None, *_: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     shape = (0,) if initial is None else initial.shape
     return decay.new_empty(decay.shape), states.new_empty(states.shape), states.new_empty(shape)
 
 
-def _setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
     decay, _, initial, ptr, ctx.reversed = inputs
     ctx.save_for_backward(decay, initial, output, ptr)
 
 
-def _gradient(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _gradient(ctx: Any, backward: Callable, grad: Tensor) -> tuple[Tensor | None, ...]:
     decay, initial, states, ptr = ctx.saved_tensors
-    if torch.is_grad_enabled():
-        grads = _differentiable_backward(grad, decay, states, initial, ptr, ctx.reversed)
-    elif _library.reaches(grad):
-        grads = _backward(grad, decay, states, initial, ptr, ctx.reversed)
-    else:
-        grads = torch.ops.graphseq.linear_scan_backward(grad, decay, states, initial, ptr, ctx.reversed)
-    grad_decay, grad_source, grad_initial = grads
+    grad_decay, grad_source, grad_initial = backward(grad, decay, states, initial, ptr, ctx.reversed)
     return grad_decay, grad_source, None if initial is None else grad_initial, None, None
 
 
 def _differentiable_backward(
     grad: Tensor, decay: Tensor, states: Tensor, initial: Tensor | None, ptr: Tensor, reversed: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The gradient as a scan in the other direction, for when it is differentiated again."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient as a scan in the other direction."""
     topology = Ragged(ptr, reversed=reversed)
     back = 1 if reversed else -1
     # A state passes its gradient on through the decay of the state that it feeds. Rolled across a segment's end that
@@ -154,25 +145,28 @@ def _differentiable_backward(
     arriving = arriving.index_copy(0, first, at_first)
     grad_decay = (grad_source * arriving.conj()).sum_to_size(decay.shape)
     if initial is None:
-        return grad_decay, grad_source, None
+        return grad_decay, grad_source, states.new_empty(0)
     of_initial = (decay[first].conj() * grad_source[first]).sum_to_size(at_first.shape)
     return grad_decay, grad_source, torch.zeros_like(initial).index_copy(0, occupied, of_initial)
 
 
-class _LinearScan(torch.autograd.Function):
-    """What the operator does under autograd, without the dispatcher: a third of its cost on a small graph."""
-
-    @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> Tensor:
-        output = _forward(*inputs)
-        _setup_context(ctx, inputs, output)
-        return output
-
-    backward = staticmethod(_gradient)
-
-
-_ops.impl("linear_scan", _forward, "CPU")
-_ops.impl("linear_scan_backward", _backward, "CPU")
-torch.library.register_fake("graphseq::linear_scan", _fake_forward, lib=_ops)
-torch.library.register_fake("graphseq::linear_scan_backward", _fake_backward, lib=_ops)
-torch.library.register_autograd("graphseq::linear_scan", _gradient, setup_context=_setup_context, lib=_ops)
+_scan = Operator(
+    "linear_scan",
+    Pass(
+        "(Tensor decay, Tensor source, Tensor? initial, Tensor ptr, bool reversed) -> Tensor",
+        kernel=_forward,
+        anywhere=_in_pytorch,
+        shapes=_like_states,
+    ),
+    # The gradients of decay, source and initial; the last one is empty without initial.
+    Pass(
+        "(Tensor grad, Tensor decay, Tensor states, Tensor? initial, Tensor ptr, bool reversed)"
+        " -> (Tensor, Tensor, Tensor)",
+        kernel=_backward,
+        anywhere=_differentiable_backward,
+        shapes=_like_inputs,
+    ),
+    save=_save,
+    gradient=_gradient,
+    differentiable=_differentiable_backward,
+)

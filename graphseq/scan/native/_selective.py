@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,19 +11,12 @@ from torch import Tensor
 from graphseq.scan import torch_backend
 from graphseq.scan.native import _library
 from graphseq.scan.native._library import address, dense, like, rows, segments
+from graphseq.scan.native._operator import Operator, Pass
 from graphseq.scan.topology import Ragged
 
 _INPUTS = (
     "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? delta_bias, Tensor? initial, "
     "Tensor ptr, bool reversed, bool delta_softplus"
-)
-_ops = torch.library.Library("graphseq", "FRAGMENT")
-# out, last, and if asked the states that backward starts from.
-_ops.define(f"selective_scan({_INPUTS}, bool checkpoint) -> (Tensor, Tensor, Tensor)")
-# The gradients of u … initial, an empty one for each input that is not there.
-_ops.define(
-    f"selective_scan_backward(Tensor grad_out, Tensor? grad_last, Tensor checkpoints, {_INPUTS})"
-    f" -> ({', '.join(['Tensor'] * 9)})"
 )
 
 
@@ -46,12 +39,7 @@ def selective_scan(
     tensors = (u, delta, A, B, C, D, z, delta_bias, initial)
     inputs = (*tensors, topology.ptr.contiguous(), topology.reversed, delta_softplus)
     grad = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
-    if not _library.reaches(u):
-        out, last, _ = torch.ops.graphseq.selective_scan(*inputs, grad)
-    elif grad:
-        out, last, _ = _SelectiveScan.apply(*inputs, True)
-    else:
-        out, last, _ = _forward(*inputs, False)
+    out, last, _ = _scan(*inputs, grad)
     return out, last
 
 
@@ -144,7 +132,7 @@ def _grads(grad_out: Tensor, grad_last: Tensor | None, checkpoints: Tensor, *inp
     return tuple(grad_out.new_empty(0) if tensor is None else like(tensor) for tensor in inputs[:9])
 
 
-def _setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
+def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
     *tensors, ctx.reversed, ctx.delta_softplus, _ = inputs
     checkpoints = output[2]
     ctx.set_materialize_grads(False)
@@ -153,7 +141,7 @@ def _setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor
 
 
 def _gradient(
-    ctx: Any, grad_out: Tensor | None, grad_last: Tensor | None, _: Tensor | None
+    ctx: Any, backward: Callable, grad_out: Tensor | None, grad_last: Tensor | None, _: Tensor | None
 ) -> tuple[Tensor | None, ...]:
     *tensors, ptr, checkpoints = ctx.saved_tensors
     inputs = (*tensors, ptr, ctx.reversed, ctx.delta_softplus)
@@ -161,46 +149,46 @@ def _gradient(
     if grad_out is None and grad_last is None:
         return (None,) * (len(inputs) + 1)
     grad_out = u.new_zeros(u.shape) if grad_out is None else grad_out
-    grads: Sequence[Tensor | None]
-    if torch.is_grad_enabled():
-        grads = _differentiable_backward(grad_out, grad_last, ctx.needs_input_grad, *inputs)
-    elif _library.reaches(grad_out):
-        grads = _backward(grad_out, grad_last, checkpoints, *inputs)
-    else:
-        grads = torch.ops.graphseq.selective_scan_backward(grad_out, grad_last, checkpoints, *inputs)
+    grads = backward(grad_out, grad_last, checkpoints, *inputs)
     given = (None if tensor is None else grad for tensor, grad in zip(tensors, grads, strict=True))
     return (*given, None, None, None, None)
 
 
-def _differentiable_backward(
-    grad_out: Tensor, grad_last: Tensor | None, needed: tuple[bool, ...], *inputs: Any
-) -> list[Tensor | None]:
-    """The gradient from the PyTorch backend's formula, for when it is differentiated again."""
-    *tensors, ptr, reversed, delta_softplus = inputs
-    # Views, because one tensor may be given as several inputs, each with a gradient of its own.
-    tensors = [None if tensor is None else tensor.view_as(tensor) for tensor in tensors]
+def _in_pytorch(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+    *tensors, initial, ptr, reversed, delta_softplus, _ = inputs
     scan: Any = torch_backend.selective_scan
-    out, last = scan(*tensors[:-1], delta_softplus, Ragged(ptr, reversed=reversed), tensors[-1])
-    wanted = [tensor for tensor, need in zip(tensors, needed, strict=False) if need]
-    outputs, grads = ([out], [grad_out]) if grad_last is None else ([out, last], [grad_out, grad_last])
-    found = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=True, allow_unused=True))
-    return [next(found) if need else None for _, need in zip(tensors, needed, strict=False)]
+    out, last = scan(*tensors, delta_softplus, Ragged(ptr, reversed=reversed), initial)
+    # An operator's output is none of its inputs.
+    last = last.clone() if last is initial else last
+    return out, last, _outputs(*inputs)[2].zero_()
 
 
-class _SelectiveScan(torch.autograd.Function):
-    """What the operator does under autograd, without the dispatcher."""
-
-    @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-        output = _forward(*inputs)
-        _setup_context(ctx, inputs, output)
-        return output
-
-    backward = staticmethod(_gradient)
+def _differentiable_backward(
+    grad_out: Tensor, grad_last: Tensor | None, checkpoints: Tensor, *inputs: Any
+) -> tuple[Tensor, ...]:
+    *tensors, ptr, reversed, delta_softplus = inputs
+    topology = Ragged(ptr, reversed=reversed)
+    grads = torch_backend.selective_scan_gradient(grad_out, grad_last, tensors, delta_softplus, topology)
+    return tuple(grad_out.new_empty(0) if grad is None else grad for grad in grads)
 
 
-_ops.impl("selective_scan", _forward, "CPU")
-_ops.impl("selective_scan_backward", _backward, "CPU")
-torch.library.register_fake("graphseq::selective_scan", _outputs, lib=_ops)
-torch.library.register_fake("graphseq::selective_scan_backward", _grads, lib=_ops)
-torch.library.register_autograd("graphseq::selective_scan", _gradient, setup_context=_setup_context, lib=_ops)
+_scan = Operator(
+    "selective_scan",
+    # out, last, and if asked the states that backward starts from.
+    Pass(
+        f"({_INPUTS}, bool checkpoint) -> (Tensor, Tensor, Tensor)",
+        kernel=_forward,
+        anywhere=_in_pytorch,
+        shapes=_outputs,
+    ),
+    # The gradients of u … initial, an empty one for each input that is not there.
+    Pass(
+        f"(Tensor grad_out, Tensor? grad_last, Tensor checkpoints, {_INPUTS}) -> ({', '.join(['Tensor'] * 9)})",
+        kernel=_backward,
+        anywhere=_differentiable_backward,
+        shapes=_grads,
+    ),
+    save=_save,
+    gradient=_gradient,
+    differentiable=_differentiable_backward,
+)

@@ -57,10 +57,17 @@ GRAPHSEQ_EXPORT(linear_scan, LinearScan)
 GRAPHSEQ_EXPORT(linear_scan_backward, LinearScanBackward)
 GRAPHSEQ_EXPORT(selective_scan, SelectiveScan)
 GRAPHSEQ_EXPORT(selective_scan_backward, SelectiveScanBackward)
+GRAPHSEQ_EXPORT(delta_scan, DeltaScan)
+GRAPHSEQ_EXPORT(delta_scan_backward, DeltaScanBackward)
 GRAPHSEQ_EXPORT(dag_scan, DagScan)
+GRAPHSEQ_EXPORT(grid_scan, GridScan)
+GRAPHSEQ_EXPORT(grid_scan_backward, GridScanBackward)
 
 extern "C" __attribute__((visibility("default"))) int graphseq_checkpoint_steps() {
     return int(graphseq::checkpoint_steps);
+}
+extern "C" __attribute__((visibility("default"))) int graphseq_delta_checkpoint_tokens() {
+    return int(graphseq::delta_checkpoint_tokens);
 }
 
 extern "C" __attribute__((visibility("default"))) const char* graphseq_isa() { return names[int(isa)]; }

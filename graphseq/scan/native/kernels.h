@@ -86,6 +86,46 @@ struct SelectiveScanBackward {
     void* grad_initial;
 };
 
+// The inputs of the delta-rule scan, in the notation of graphseq.scan.delta_scan. Rows are *_stride apart; all else is
+// contiguous.
+struct DeltaInputs {
+    const void* q;          // [T, heads, key_size]
+    const void* k;          // [T, heads, steps, key_size]
+    const void* v;          // [T, heads, steps, value_size]
+    const void* beta;       // [T, heads, steps]
+    const void* log_decay;  // [T, heads] or null
+    const void* initial;    // [segments, heads, key_size, value_size] or null
+    int64_t heads, steps, key_size, value_size;
+    int64_t q_stride, k_stride, v_stride, beta_stride, log_decay_stride;
+    Segments segments;
+    Dtype dtype;
+};
+
+// As checkpoint_steps, in tokens: a state is a matrix here, so a chunk costs less beside it.
+constexpr int64_t delta_checkpoint_tokens = 16;
+
+struct DeltaScan {
+    DeltaInputs in;
+    void* o;            // [T, heads, value_size]
+    void* last;         // [segments, heads, key_size, value_size]
+    void* residuals;    // v - S^T k of each step, [T, heads, steps, value_size], or null
+    void* checkpoints;  // [(T - 1) / delta_checkpoint_tokens, heads, key_size, value_size] or null
+};
+
+struct DeltaScanBackward {
+    DeltaInputs in;
+    const void* residuals;
+    const void* checkpoints;
+    const void* grad_o;     // [T, heads, value_size]
+    const void* grad_last;  // [segments, heads, key_size, value_size] or null
+    void* grad_q;
+    void* grad_k;
+    void* grad_v;
+    void* grad_beta;
+    void* grad_log_decay;   // null where the input is
+    void* grad_initial;
+};
+
 // A directed acyclic graph, with the states in an order in which senders come before their receivers.
 struct DagLinks {
     const int64_t* order;   // [states]
@@ -111,6 +151,37 @@ struct DagScan {
     Dtype dtype;
 };
 
+// A batch of grids, each scanned from its first cell, or from its last one.
+struct GridCells {
+    int64_t batch, rows, columns;
+    int32_t reversed;
+    int32_t threads;
+};
+
+// State 0 arrives from the cell before in the row, state 1 from the one before in the column. Both leave a cell as its
+// source plus the arriving states times the decays [arriving, leaving] of that cell.
+struct GridScan {
+    const void* decay;   // [2, 2, batch, rows, columns, heads], axes before heads decay_strides apart
+    const void* source;  // [2, batch, rows, columns, heads, width], axes before heads source_strides apart
+    void* states;        // [2, batch, rows, columns, heads, width]
+    int64_t heads, width;
+    int64_t decay_strides[5], source_strides[4];
+    GridCells cells;
+    Dtype dtype;
+};
+
+struct GridScanBackward {
+    const void* decay;
+    const void* states;
+    const void* grad;   // [2, batch, rows, columns, heads, width], axes before heads grad_strides apart
+    void* grad_decay;   // [2, 2, batch, rows, columns, heads]
+    void* grad_source;  // [2, batch, rows, columns, heads, width]
+    int64_t heads, width;
+    int64_t decay_strides[5], grad_strides[4];
+    GridCells cells;
+    Dtype dtype;
+};
+
 // Each returns false if memory for its scratch ran out.
 #define GRAPHSEQ_DECLARE(isa)                                  \
     namespace isa {                                            \
@@ -118,7 +189,11 @@ struct DagScan {
     bool linear_scan_backward(const LinearScanBackward&);      \
     bool selective_scan(const SelectiveScan&);                 \
     bool selective_scan_backward(const SelectiveScanBackward&); \
+    bool delta_scan(const DeltaScan&);                         \
+    bool delta_scan_backward(const DeltaScanBackward&);        \
     bool dag_scan(const DagScan&);                             \
+    bool grid_scan(const GridScan&);                           \
+    bool grid_scan_backward(const GridScanBackward&);          \
     }
 GRAPHSEQ_DECLARE(baseline)
 GRAPHSEQ_DECLARE(avx2)

@@ -4,6 +4,7 @@
 // state n runs over all steps before the next one does: its state and its row of A stay in registers, and what
 // backward recomputes (the states and decays of one chunk, a few n at a time) fits into the first-level cache.
 
+#include "chunk.h"
 #include "elementary.h"
 #include "kernels.h"
 #include "parallel.h"
@@ -20,8 +21,6 @@ constexpr int64_t max_items = 16;
 constexpr int64_t least_channels = 32;
 // State updates that are worth waking a thread for.
 constexpr int64_t least_updates = 1 << 14;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Segments fall into shares of about as many tokens; the channels of a group into spans of whole vectors. An item is
 // one span of one group in one share.
@@ -83,28 +82,7 @@ private:
     const Plan* plan_;
 };
 
-// Consecutive steps of one segment in scan direction.
-struct Chunk {
-    int64_t row, direction, steps;
-    int64_t checkpoint;  // row of the state before its first step, or -1 if the segment starts here
-
-    Chunk(const Segments& segments, int64_t segment, int64_t index) {
-        const int64_t begin = segments.ptr[segment], end = segments.ptr[segment + 1];
-        const int64_t offset = index * steps_max, rest = end - begin - offset;
-        direction = segments.reversed ? -1 : 1;
-        row = segments.reversed ? end - 1 - offset : begin + offset;
-        steps = rest < steps_max ? rest : steps_max;
-        const int64_t before = segments.reversed ? segments.ptr[segments.count] - 1 - row : row;
-        checkpoint = index ? before / steps_max - 1 : -1;
-    }
-
-    bool starts() const { return checkpoint < 0; }
-    int64_t at(int64_t step) const { return row + direction * step; }
-
-    static int64_t count(const Segments& segments, int64_t segment) {
-        return ceil_div(segments.ptr[segment + 1] - segments.ptr[segment], steps_max);
-    }
-};
+using Chunk = ChunkOf<steps_max>;
 
 template <int n>
 struct Together {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -85,6 +86,37 @@ inline void fold(V value, T* to) {
     for (int half = count / 2; half >= unit; half /= 2)
         for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
     for (int lane = 0; lane < unit; ++lane) to[lane] = lanes[lane];
+}
+
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define GRAPHSEQ_SHUFFLE
+#endif
+#endif
+
+// Each lane of a and its partner, `distance` lanes away, added up, in the lanes where that bit is clear; of b where set.
+template <int distance, class V, int... lane>
+inline V add_partners(V a, V b, std::integer_sequence<int, lane...>) {
+    constexpr int count = sizeof...(lane);
+#ifdef GRAPHSEQ_SHUFFLE
+    return __builtin_shufflevector(a, b, (lane & distance ? count + lane : lane)...) +
+           __builtin_shufflevector(a, b, (lane & distance ? count + (lane ^ distance) : lane ^ distance)...);
+#else
+    return V{(lane & distance ? b[lane] + b[lane ^ distance] : a[lane] + a[lane ^ distance])...};
+#endif
+}
+#undef GRAPHSEQ_SHUFFLE
+
+// Lane i is the sum of the lanes of rows[i]; the rows, as many as a vector has lanes, are overwritten.
+template <int count, class V>
+inline V sum_each(V* rows) {
+    constexpr int half = count / 2, lanes = sizeof(V) / sizeof(rows[0][0]);
+    for (int row = 0; row < half; ++row)
+        rows[row] = add_partners<half>(rows[row], rows[row + half], std::make_integer_sequence<int, lanes>{});
+    if constexpr (half > 1)
+        return sum_each<half>(rows);
+    else
+        return rows[0];
 }
 
 }  // namespace GRAPHSEQ_ISA
