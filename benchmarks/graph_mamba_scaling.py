@@ -4,7 +4,6 @@ Twice the nodes should cost about twice as much, and a batch of one long graph a
 batch with as many nodes. Times are taken in turn, so that what else the machine does strikes all sizes alike.
 """
 
-import ctypes
 import json
 import multiprocessing
 import resource
@@ -13,6 +12,7 @@ import time
 from pathlib import Path
 
 import torch
+from measure import keep_pages
 from torch import Tensor
 from torch_geometric.utils import to_undirected
 
@@ -48,20 +48,6 @@ class Layer:
         loss = out.square().mean()
         loss.backward()
         return loss
-
-
-def keep_pages() -> bool:
-    """Have glibc keep freed memory; whether it does.
-
-    It hands blocks above 32 MiB back to the kernel, and a step at 64,000 nodes then spends a third of its time having
-    them cleared again: a cost of the allocator, not of the layer.
-    """
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-    except OSError:
-        return False
-    trim_threshold, mmap_max = -1, -4
-    return bool(libc.mallopt(trim_threshold, 2**31 - 1) and libc.mallopt(mmap_max, 0))
 
 
 def milliseconds(batches: list[list[int]]) -> list[tuple[float, float]]:
