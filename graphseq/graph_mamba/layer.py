@@ -70,6 +70,7 @@ class GraphMambaLayer(nn.Module):
         *,
         order_key: Num[Tensor, " nodes"] | None = None,
         tie_colour: Int[Tensor, " nodes"] | None = None,
+        tokens: object = None,
     ) -> tuple[Float[Tensor, "nodes channels"], Float[Tensor, "edges channels"] | None]:
         """Mix nodes with their neighbours and along the order.
 
@@ -80,6 +81,7 @@ class GraphMambaLayer(nn.Module):
             edge_attr: edges' vectors, for the local branch.
             order_key: importance of each node; its degree if not given.
             tie_colour: what :class:`CanonicalTies` reads; from ``x`` and the edges if not given.
+            tokens: not read here, but by what comes before the layers.
         """
         if x.shape[0] == 0:
             return x, edge_attr

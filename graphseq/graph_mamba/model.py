@@ -1,4 +1,4 @@
-"""Graph Mamba: a whole model on node tokens."""
+"""Graph Mamba: a whole model."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from torch_geometric.utils import degree
 
 from graphseq.graph_mamba.encoder import BiMambaEncoder, MambaEncoder
 from graphseq.graph_mamba.layer import GraphMambaLayer
+from graphseq.graph_mamba.neighbourhood import NeighbourhoodEncoder
 from graphseq.graph_mamba.ordering import TieBreak, canonical_colour
 from graphseq.nn import GatedGCN, GraphModel
 from graphseq.nn.heads import Level, Pool
 
 
 class GraphMamba(GraphModel):
-    """Graph Mamba on node tokens (Behrouz & Hashemi 2024, with m = 0).
+    """Graph Mamba (Behrouz & Hashemi 2024), on node tokens (m = 0) or, with ``tokens``, on neighbourhood tokens.
 
     Nodes are sorted by importance (``data.order_key``, or their degree) and scanned in both directions, beside a gated
     graph convolution, in each layer. The paper fixes neither widths nor depth nor normalisation: those are ours.
@@ -41,13 +42,14 @@ class GraphMamba(GraphModel):
         ties: the tie rule in training, random if not given.
         evaluation_ties: the tie rule in evaluation, canonical if not given.
         tokens: a module that makes one vector of each node's neighbourhood before the layers, called as
-            ``tokens(x, edge_index, segments, edge_attr, **structure)`` like a layer; none means node tokens.
+            ``tokens(x, edge_index, segments, edge_attr, **structure)`` like a layer, such as
+            :class:`NeighbourhoodEncoder`; none means node tokens.
         pool: how a graph's nodes are pooled.
         head_layers: depth of the head.
         validate: also search features for NaN on every call.
 
     :meth:`forward` takes ``order_key`` and ``tie_colour`` (see :func:`canonical_colour`), one number a node, as further
-    keywords.
+    keywords, and under the keys that ``tokens`` needs the tokens that a transform stored, or ready ones as ``tokens``.
 
     Example:
         >>> model = GraphMamba(3, 2, channels=8, layers=1)
@@ -111,6 +113,7 @@ class GraphMamba(GraphModel):
             head_layers=head_layers,
             validate=validate,
         )
+        self.needs = (*type(self).needs, *getattr(tokens, "needs", ()))
 
     def structure(self, x: Tensor, edge_index: Tensor, **given: Any) -> dict[str, Any]:
         """The key by which nodes are sorted, and the colour that tells nodes of one key apart."""
@@ -119,6 +122,11 @@ class GraphMamba(GraphModel):
             order_key = degree(edge_index[0], x.shape[0], dtype=torch.float64)
         if tie_colour is None and any(self._rule(layer).needs_colour for layer in self._layers()):
             tie_colour = canonical_colour(x, edge_index)
+        first = self.blocks[0] if self.blocks else None
+        if isinstance(first, NeighbourhoodEncoder):
+            stored = {key: given.pop(key) for key in first.needs if key in given}
+            if given.get("tokens") is None:
+                given["tokens"] = first.read(stored, edge_index, x.shape[0])
         return {**given, "order_key": order_key, "tie_colour": tie_colour}
 
     def _layers(self) -> list[GraphMambaLayer]:

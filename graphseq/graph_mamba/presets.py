@@ -1,4 +1,4 @@
-"""Published variants on node tokens, by name."""
+"""Published variants, by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,45 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphseq.graph_mamba.model import GraphMamba
+from graphseq.graph_mamba.neighbourhood import NeighbourhoodEncoder
 from graphseq.graph_mamba.ordering import AveragedTies, RandomTies
+
+
+def gmn(
+    in_channels: int | Sequence[int], out_channels: int, *, m: int = 4, s: int = 2, token_layers: int = 1, **sizes: Any
+) -> GraphMamba:
+    """Graph Mamba Network (Behrouz & Hashemi 2024): neighbourhood tokens, then nodes by degree beside message passing.
+
+    Data come with their tokens, from :class:`AddNeighbourhoodTokens` with these ``m`` and ``s``. With ``m`` = 0 a node
+    is its own token: that is :func:`gps_mamba`, and no tokens are read.
+
+    From the paper are tokens and their order, the gated convolution on them, scans both ways, ascending degree and the
+    parallel branch; ``m`` and ``s`` lie within its grid. Ours are their defaults, all widths and depths, the split of
+    the depth between tokens (``token_layers``) and nodes (``layers``), the readout of a token (its mean), residuals and
+    normalisation.
+    """
+    channels, dropout = sizes.get("channels", 64), sizes.get("dropout", 0.0)
+    if m < 0:
+        raise ValueError(f"m must be at least 0, got {m}")
+    mamba = {"expand": 1, **{name: sizes[name] for name in ("state_size", "conv_size", "expand") if name in sizes}}
+    tokens = NeighbourhoodEncoder(channels, s, layers=token_layers, dropout=dropout, **mamba) if m else None
+    return gps_mamba(in_channels, out_channels, **{"tokens": tokens, **sizes})
+
+
+def gmn_minus(
+    in_channels: int | Sequence[int], out_channels: int, *, m: int = 4, s: int = 2, token_layers: int = 1, **sizes: Any
+) -> GraphMamba:
+    """The "GMN-" row of Behrouz & Hashemi 2024: :func:`gmn` without positional encodings and message passing.
+
+    The convolution inside tokens stays. What is ours is the same as there.
+
+    Raises:
+        ValueError: if ``pe_channels`` or ``local`` asks for what is left out.
+    """
+    for name in ("pe_channels", "local"):
+        if sizes.get(name):
+            raise ValueError(f"{name} must not be set, since gmn_minus has none, got {sizes[name]}")
+    return gmn(in_channels, out_channels, m=m, s=s, token_layers=token_layers, **{**sizes, "local": False})
 
 
 def gps_mamba(in_channels: int | Sequence[int], out_channels: int, **sizes: Any) -> GraphMamba:
