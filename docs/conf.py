@@ -35,7 +35,11 @@ suppress_warnings = [] if (HERE / "results.md").exists() else ["toc.not_readable
 # A reference to something of ours that is not documented is an error; other projects' names are not looked up,
 # since that would need a network.
 nitpicky = True
-nitpick_ignore_regex = [(r"py:.*", r"(?!graphseq).*")]
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!graphseq).*"),
+    # What backends and encoders are given; nobody makes one.
+    (r"py:class", r"graphseq\.(scan\.schedule\.Schedule|graph_mamba\.edge_set\.EdgeSet)"),
+]
 
 html_theme = "furo"
 html_title = f"graphseq {version}"
@@ -71,5 +75,6 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), os.environ.get("PY
 os.environ["MATPLOTLIBRC"] = str(HERE / "_static" / "matplotlibrc")
 os.environ["JUPYTER_PATH"] = str(HERE / "_kernels")
 os.environ["COLUMNS"] = "84"
+os.environ["GRAPHSEQ_RESULTS"] = str(HERE / "results")
 os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
 logging.getLogger("traitlets").setLevel(logging.WARNING)

@@ -7,6 +7,7 @@ anything imports Triton, its interpreter runs the kernels on CPU tensors, slowly
 from __future__ import annotations
 
 import importlib.util
+import os
 
 import torch
 from torch import Tensor
@@ -15,7 +16,10 @@ from graphseq.scan.triton._linear import linear_scan
 from graphseq.scan.triton._selective import selective_scan
 
 # Triton itself is imported by the first scan: torch's CUDA builds bring it along, and most programs never need it.
-AVAILABLE = importlib.util.find_spec("triton") is not None
+# Asking the driver for a GPU would spoil processes forked later, so a build of torch for CUDA is taken to have one.
+AVAILABLE = importlib.util.find_spec("triton") is not None and (
+    torch.version.cuda is not None or os.environ.get("TRITON_INTERPRET") == "1"
+)
 
 _DTYPES = (torch.float32, torch.float64)
 
