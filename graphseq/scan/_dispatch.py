@@ -49,8 +49,9 @@ def use_backend(name: str) -> Iterator[None]:
     """Run every scan inside the ``with`` block on one backend.
 
     Args:
-        name: ``"reference"`` (readable loops), ``"torch"`` (vectorised, any device), ``"triton"`` (experimental, GPU)
-            or ``"native"`` (C++, CPU). Outside the block the best backend that accepts the tensors is taken.
+        name: ``"reference"`` (readable loops), ``"torch"`` (vectorised, any device), ``"native"`` (C++, CPU) or
+            ``"triton"`` (CUDA, experimental). Outside the block the best backend that accepts the tensors is taken,
+            Triton excepted. What :func:`torch.compile` compiles keeps the choice that held then.
 
     Raises:
         ValueError: if there is no such backend, or it is not available here.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +38,6 @@ class Dag:
             self._schedule = Schedule.given(edge_index, num_states, order)
         self._num_states, self._reversed = num_states, False
         self._flipped: Dag | None = None
-        self.cache: dict[Any, Any] = {}
 
     @cached_property
     def edge_index(self) -> Tensor:
@@ -97,7 +95,6 @@ class Dag:
         """The same links, in the same order, against their direction."""
         if self._flipped is None:
             self._flipped = self._like(self._schedule, not self._reversed)
-            # Each is the other's flip, so that what is cached on either is found again.
             self._flipped._flipped = self
         return self._flipped
 
@@ -108,7 +105,7 @@ class Dag:
     def _like(self, schedule: Schedule, reversed: bool) -> Dag:
         other = object.__new__(type(self))
         other._schedule, other._num_states, other._reversed = schedule, self._num_states, reversed
-        other._flipped, other.cache = None, {}
+        other._flipped = None
         return other
 
     def __repr__(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,7 +49,6 @@ class Grid:
         self._height, self._width, self._batch, self._reversed = height, width, batch, reversed
         self._device = torch.empty(0, device=device).device
         self._flipped: Grid | None = None
-        self.cache: dict[Any, Any] = {}
 
     @property
     def height(self) -> int:

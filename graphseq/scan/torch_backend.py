@@ -53,24 +53,8 @@ class _LinearScan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         decay, initial, states = ctx.saved_tensors
-        topology = ctx.topology
-        # A state passes its gradient on through the link that leaves it, whose decay lies at the receiving state.
-        leaving = _shifted(decay, topology.reverse()).conj()
-        grad_source = linear_scan(leaving, grad, topology.reverse(), None)
-        grad_decay = grad_initial = None
-        if ctx.needs_input_grad[0]:
-            arriving = _shifted(states, topology)
-            inner = _at_first(topology, torch.zeros_like(grad_source[:1]), grad_source)
-            if initial is not None:
-                arriving = arriving.index_copy(0, topology.first, initial[topology.occupied])
-                inner = grad_source
-            grad_decay = (inner * arriving.conj()).sum_to_size(decay.shape)
-        if initial is not None and ctx.needs_input_grad[2]:
-            first = topology.first
-            grad_initial = torch.index_copy(
-                torch.zeros_like(initial), 0, topology.occupied, decay[first].conj() * grad_source[first]
-            )
-        return grad_decay, grad_source, grad_initial, None
+        needed = ctx.needs_input_grad
+        return *linear_scan_gradient(linear_scan, grad, decay, states, initial, ctx.topology, needed[0]), None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, decay: Tensor, source: Tensor, initial: Tensor | None, topology: Ragged) -> Any:
@@ -87,18 +71,35 @@ class _LinearScan(torch.autograd.Function):
         return _LinearScan.apply(channel(decay, in_dims[0]), expanded(source, in_dims[1]), wide_initial, topology), 1
 
 
-def _shifted(values: Tensor, topology: Ragged) -> Tensor:
-    """Each state gets the value of the state that feeds it; at a segment's start, some other finite row's."""
-    if values.shape[0] == 0:
-        return values
-    rolled = values.roll(-1 if topology.reversed else 1, 0)
-    return _at_first(topology, torch.zeros_like(values[:1]), rolled)
+def linear_scan_gradient(
+    scan: Callable[..., Tensor],
+    grad: Tensor,
+    decay: Tensor,
+    states: Tensor,
+    initial: Tensor | None,
+    topology: Ragged,
+    of_decay: bool = True,
+) -> tuple[Tensor | None, Tensor, Tensor | None]:
+    """The gradient in decay (if wanted), source and initial (if there), by ``scan`` in the other direction.
 
-
-def _at_first(topology: Ragged, value: Tensor, values: Tensor) -> Tensor:
-    """``values``, with ``value`` selected at the first state of each segment."""
-    first = topology.first
-    return values.index_copy(0, first, value.expand(first.numel(), *values.shape[1:]))
+    It is differentiable itself, as often as ``scan`` is.
+    """
+    back = 1 if topology.reversed else -1
+    # A state passes its gradient on through the decay of the state that it feeds. Rolled across a segment's end that
+    # is another segment's, but there the scan starts, and does not read it.
+    grad_source = scan(decay.roll(back, 0).conj(), grad, topology.reverse(), None)
+    first, occupied = topology.first, topology.occupied
+    grad_decay = grad_initial = None
+    if of_decay:
+        before_first = torch.zeros_like(states[first]) if initial is None else initial[occupied]
+        arriving = states.roll(-back, 0).index_copy(0, first, before_first)
+        # Where nothing arrives the decay was not read, whatever the gradient is there.
+        reached = grad_source.index_fill(0, first, 0) if initial is None else grad_source
+        grad_decay = (reached * arriving.conj()).sum_to_size(decay.shape)
+    if initial is not None:
+        of_first = decay[first].conj() * grad_source[first]
+        grad_initial = torch.zeros_like(initial).index_copy(0, occupied, of_first)
+    return grad_decay, grad_source, grad_initial
 
 
 class _Schedule(NamedTuple):

@@ -13,7 +13,7 @@ from graphseq.scan.dag import Dag
 from graphseq.scan.native import _library
 from graphseq.scan.native._library import address, dense, like, rows
 from graphseq.scan.native._linear import _sharing, _sizes
-from graphseq.scan.native._operator import Operator, Pass
+from graphseq.scan.native._operator import Operator, Pass, like_decay_and_states, like_source
 
 
 def dag_scan(decay: Tensor, source: Tensor, topology: Dag) -> Tensor:
@@ -100,14 +100,6 @@ def _links(
     return (receiving, sending) if reversed else (sending, receiving)
 
 
-def _like_states(decay: Tensor, source: Tensor, *_: Any) -> Tensor:
-    return source.new_empty(source.shape)
-
-
-def _like_inputs(grad: Tensor, decay: Tensor, states: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    return decay.new_empty(decay.shape), states.new_empty(states.shape)
-
-
 def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
     decay, _, *links, ctx.reversed = inputs
     ctx.save_for_backward(decay, output, *links)
@@ -133,14 +125,14 @@ _scan = Operator(
         f"(Tensor decay, Tensor source, {_SCHEDULE}) -> Tensor",
         kernel=_forward,
         anywhere=_in_pytorch,
-        shapes=_like_states,
+        shapes=like_source,
     ),
     # The gradients of decay and source.
     Pass(
         f"(Tensor grad, Tensor decay, Tensor states, {_SCHEDULE}) -> (Tensor, Tensor)",
         kernel=_backward,
         anywhere=_differentiable_backward,
-        shapes=_like_inputs,
+        shapes=like_decay_and_states,
     ),
     save=_save,
     gradient=_gradient,

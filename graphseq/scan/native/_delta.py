@@ -11,7 +11,7 @@ from torch import Tensor
 from graphseq.scan import torch_backend
 from graphseq.scan.native import _library
 from graphseq.scan.native._library import address, dense, like, rows, segments
-from graphseq.scan.native._operator import Operator, Pass
+from graphseq.scan.native._operator import Operator, Pass, or_empty
 from graphseq.scan.topology import Ragged
 
 _INPUTS = "Tensor q, Tensor k, Tensor v, Tensor beta, Tensor? log_decay, Tensor? initial, Tensor ptr, bool reversed"
@@ -159,7 +159,7 @@ def _differentiable_backward(
 ) -> tuple[Tensor, ...]:
     *tensors, ptr, reversed = inputs
     grads = torch_backend.delta_scan_gradient(grad_o, grad_last, tensors, Ragged(ptr, reversed=reversed))
-    return tuple(grad_o.new_empty(0) if grad is None else grad for grad in grads)
+    return or_empty(grad_o, grads)
 
 
 _scan = Operator(

@@ -15,7 +15,7 @@ from graphseq.scan.grid import Grid
 from graphseq.scan.native import _library
 from graphseq.scan.native._library import dense, like, strided
 from graphseq.scan.native._linear import _num_head_axes
-from graphseq.scan.native._operator import Operator, Pass
+from graphseq.scan.native._operator import Operator, Pass, like_decay_and_states, like_source
 
 
 def grid_scan(decay: Tensor, source: Tensor, topology: Grid) -> Tensor:
@@ -100,14 +100,6 @@ def _in_pytorch(decay: Tensor, source: Tensor, reversed: bool) -> Tensor:
     return torch_backend.grid_scan(decay, source, Grid(height, width, batch, device=source.device, reversed=reversed))
 
 
-def _like_states(decay: Tensor, source: Tensor, reversed: bool) -> Tensor:
-    return source.new_empty(source.shape)
-
-
-def _like_inputs(grad: Tensor, decay: Tensor, states: Tensor, reversed: bool) -> tuple[Tensor, Tensor]:
-    return decay.new_empty(decay.shape), states.new_empty(states.shape)
-
-
 def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
     decay, _, ctx.reversed = inputs
     ctx.save_for_backward(decay, output)
@@ -160,14 +152,14 @@ _scan = Operator(
         "(Tensor decay, Tensor source, bool reversed) -> Tensor",
         kernel=_forward,
         anywhere=_in_pytorch,
-        shapes=_like_states,
+        shapes=like_source,
     ),
     # The gradients of decay and source.
     Pass(
         "(Tensor grad, Tensor decay, Tensor states, bool reversed) -> (Tensor, Tensor)",
         kernel=_backward,
         anywhere=_differentiable_backward,
-        shapes=_like_inputs,
+        shapes=like_decay_and_states,
     ),
     save=_save,
     gradient=_gradient,

@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from graphseq.scan import torch_backend
 from graphseq.scan.native import _library
 from graphseq.scan.native._library import address, dense, like, rows, segments
-from graphseq.scan.native._operator import Operator, Pass
+from graphseq.scan.native._operator import Operator, Pass, like_source, or_empty
 from graphseq.scan.topology import Ragged
 
 
@@ -108,10 +107,6 @@ def _in_pytorch(decay: Tensor, source: Tensor, initial: Tensor | None, ptr: Tens
     return torch_backend.linear_scan(decay, source, Ragged(ptr, reversed=reversed), initial)
 
 
-def _like_states(decay: Tensor, source: Tensor, *_: Any) -> Tensor:
-    return source.new_empty(source.shape)
-
-
 def _like_inputs(
     grad: Tensor, decay: Tensor, states: Tensor, initial: Tensor | None, *_: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -132,22 +127,11 @@ def _gradient(ctx: Any, backward: Callable, grad: Tensor) -> tuple[Tensor | None
 
 def _differentiable_backward(
     grad: Tensor, decay: Tensor, states: Tensor, initial: Tensor | None, ptr: Tensor, reversed: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """The gradient as a scan in the other direction."""
     topology = Ragged(ptr, reversed=reversed)
-    back = 1 if reversed else -1
-    # A state passes its gradient on through the decay of the state that it feeds. Rolled across a segment's end that
-    # is another segment's, but there the scan starts, and does not read it.
-    grad_source = _scan(decay.roll(back, 0).conj(), grad, None, ptr, not reversed)
-    first, occupied = topology.first, topology.occupied
-    arriving = states.roll(-back, 0)
-    at_first = torch.zeros_like(states[first]) if initial is None else initial[occupied]
-    arriving = arriving.index_copy(0, first, at_first)
-    grad_decay = (grad_source * arriving.conj()).sum_to_size(decay.shape)
-    if initial is None:
-        return grad_decay, grad_source, states.new_empty(0)
-    of_initial = (decay[first].conj() * grad_source[first]).sum_to_size(at_first.shape)
-    return grad_decay, grad_source, torch.zeros_like(initial).index_copy(0, occupied, of_initial)
+    grads = torch_backend.linear_scan_gradient(linear_scan, grad, decay, states, initial, topology)
+    return or_empty(grad, grads)
 
 
 _scan = Operator(
@@ -156,7 +140,7 @@ _scan = Operator(
         "(Tensor decay, Tensor source, Tensor? initial, Tensor ptr, bool reversed) -> Tensor",
         kernel=_forward,
         anywhere=_in_pytorch,
-        shapes=_like_states,
+        shapes=like_source,
     ),
     # The gradients of decay, source and initial; the last one is empty without initial.
     Pass(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -86,3 +86,18 @@ def _define(name: str, of: Pass) -> Callable[..., Any]:
         _operators.impl(name, of.kernel, "CPU")
     torch.library.register_fake(f"graphseq::{name}", of.shapes, lib=_operators)
     return getattr(torch.ops.graphseq, name).default
+
+
+def like_source(decay: Tensor, source: Tensor, *_: Any) -> Tensor:
+    """Shape of the states of a linear scan."""
+    return source.new_empty(source.shape)
+
+
+def like_decay_and_states(grad: Tensor, decay: Tensor, states: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    """Shapes of the gradients of a linear scan without initial states."""
+    return decay.new_empty(decay.shape), states.new_empty(states.shape)
+
+
+def or_empty(like: Tensor, grads: Iterable[Tensor | None]) -> tuple[Tensor, ...]:
+    """The gradients as an operator returns them, which has no None."""
+    return tuple(like.new_empty(0) if grad is None else grad for grad in grads)

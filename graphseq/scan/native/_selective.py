@@ -11,7 +11,7 @@ from torch import Tensor
 from graphseq.scan import torch_backend
 from graphseq.scan.native import _library
 from graphseq.scan.native._library import address, dense, like, rows, segments
-from graphseq.scan.native._operator import Operator, Pass
+from graphseq.scan.native._operator import Operator, Pass, or_empty
 from graphseq.scan.topology import Ragged
 
 _INPUTS = (
@@ -169,7 +169,7 @@ def _differentiable_backward(
     *tensors, ptr, reversed, delta_softplus = inputs
     topology = Ragged(ptr, reversed=reversed)
     grads = torch_backend.selective_scan_gradient(grad_out, grad_last, tensors, delta_softplus, topology)
-    return tuple(grad_out.new_empty(0) if grad is None else grad for grad in grads)
+    return or_empty(grad_out, grads)
 
 
 _scan = Operator(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphseq.scan.topology import Ragged
+from graphseq.scan.torch_backend import linear_scan_gradient
 
 _STEPS = 32
 _MOST_CHANNELS = 32
@@ -32,22 +33,8 @@ class _LinearScan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         decay, initial, states = ctx.saved_tensors
-        topology: Ragged = ctx.topology
-        back = 1 if topology.reversed else -1
-        # A state passes its gradient on through the decay of the state that it feeds. Rolled across a segment's end
-        # that is another segment's, but there the scan starts, and does not read it.
-        grad_source = linear_scan(decay.roll(back, 0), grad, topology.reverse(), None)
-        first, occupied = topology.first, topology.occupied
-        grad_decay = grad_initial = None
-        if ctx.needs_input_grad[0]:
-            before_first = torch.zeros_like(states[first]) if initial is None else initial[occupied]
-            arriving = states.roll(-back, 0).index_copy(0, first, before_first)
-            # Where nothing arrives the decay was not read, whatever the gradient is there.
-            leaving = grad_source.index_fill(0, first, 0) if initial is None else grad_source
-            grad_decay = (leaving * arriving).sum_to_size(decay.shape)
-        if initial is not None and ctx.needs_input_grad[2]:
-            grad_initial = torch.zeros_like(initial).index_copy(0, occupied, decay[first] * grad_source[first])
-        return grad_decay, grad_source, grad_initial, None
+        needed = ctx.needs_input_grad
+        return *linear_scan_gradient(linear_scan, grad, decay, states, initial, ctx.topology, needed[0]), None
 
 
 def _launch(decay: Tensor, source: Tensor, topology: Ragged, initial: Tensor | None) -> Tensor:
