@@ -5,14 +5,10 @@ batch with as many nodes. Times are taken in turn, so that what else the machine
 """
 
 import json
-import multiprocessing
-import resource
-import statistics
-import time
 from pathlib import Path
 
 import torch
-from measure import keep_pages
+from measure import Call, keep_pages, milliseconds, peak_mebibytes
 from torch import Tensor
 from torch_geometric.utils import to_undirected
 
@@ -50,32 +46,16 @@ class Layer:
         return loss
 
 
-def milliseconds(batches: list[list[int]]) -> list[tuple[float, float]]:
-    """Median and minimum for each batch."""
-    layers = [Layer(sizes) for sizes in batches]
-    taken: list[list[float]] = [[] for _ in layers]
-    for _ in range(ROUNDS + 1):
-        for layer, times in zip(layers, taken, strict=True):
-            start = time.perf_counter()
-            layer.step()
-            times.append(1000 * (time.perf_counter() - start))
-    return [(statistics.median(times[1:]), min(times[1:])) for times in taken]
-
-
-def peak_mebibytes(sizes: list[int]) -> float:
-    """What the peak of this process rises by in one step; meant for a process of its own."""
-    layer = Layer(sizes)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    layer.step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+def step(sizes: list[int]) -> Call:
+    """One forward and backward pass of a layer on such a batch."""
+    return Layer(sizes).step
 
 
 def main() -> None:
     batches = [*([size] for size in SIZES), *BATCHES.values()]
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        memory = pool.map(peak_mebibytes, batches, chunksize=1)
+    memory = [peak_mebibytes(step, sizes) for sizes in batches]
     pages_kept = keep_pages()
-    times = milliseconds(batches)
+    times = list(milliseconds({str(place): step(sizes) for place, sizes in enumerate(batches)}, ROUNDS).values())
 
     print(f"one layer, {CHANNELS} channels, forward and backward, {torch.get_num_threads()} threads")
     print(f"{'nodes':>8}{'median ms':>12}{'min ms':>10}{'ratio':>8}{'peak MiB':>10}{'ratio':>8}")
@@ -100,7 +80,7 @@ def main() -> None:
         "torch": torch.__version__,
         "sizes": rows,
         "uneven_over_even": {"nodes": TOTAL, "median": uneven[0] / even[0], "min": uneven[1] / even[1]},
-        "command": "python benchmarks/graph_mamba_scaling.py",
+        "command": f"OMP_NUM_THREADS={torch.get_num_threads()} python benchmarks/graph_mamba_scaling.py",
     }
     path = Path(__file__).parents[1] / "docs" / "results" / "scaling.json"
     path.write_text(json.dumps(result, indent=2) + "\n")
