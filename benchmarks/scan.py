@@ -293,7 +293,7 @@ def main(repeats: int = 9, threads: int = 2, only: str = "", memory: bool = True
     RESULTS.parent.mkdir(exist_ok=True)
     content = {
         "benchmark": "scans beside their peers, float32, milliseconds",
-        "command": "python benchmarks/scan.py --save true",
+        "command": f"python benchmarks/scan.py --repeats {repeats} --memory {str(memory).lower()} --save true",
         "machine": {"processor": processor(), "threads": threads, "torch": torch.__version__},
         "triad_gb_per_s": bandwidth,
         "pages_kept": pages,
