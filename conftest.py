@@ -15,6 +15,7 @@ if not torch.cuda.is_available():
 # Every shape annotation of the package is checked while the tests run.
 _hook = jaxtyping.install_import_hook("graphseq", "beartype.beartype")
 
+import graphseq.chimera  # noqa: E402
 import graphseq.graph_mamba  # noqa: E402
 import graphseq.scan  # noqa: E402
 import graphseq.sequence  # noqa: E402
@@ -28,7 +29,7 @@ GOLDEN = Path(__file__).parent / "tests" / "golden"
 @pytest.fixture(autouse=True)
 def _doctest_names(doctest_namespace):
     doctest_namespace["torch"] = torch
-    for package in (graphseq.scan, graphseq.sequence, graphseq.graph_mamba):
+    for package in (graphseq.scan, graphseq.sequence, graphseq.graph_mamba, graphseq.chimera):
         for name in package.__all__:
             doctest_namespace[name] = getattr(package, name)
 
@@ -54,6 +55,15 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def mirror():
+    """The folder with raw files; without one the test is skipped."""
+    folder = os.environ.get("GRAPHSEQ_MIRROR")
+    if not folder:
+        pytest.skip("GRAPHSEQ_MIRROR is not set: no raw files to test with")
+    return folder
 
 
 @pytest.fixture

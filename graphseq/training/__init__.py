@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graphseq.training.datamodule import GraphDataModule
+    from graphseq.training.forecast import ForecastTask, SeriesDataModule
     from graphseq.training.run_folder import RunFolder
     from graphseq.training.seeding import EpochSeed
     from graphseq.training.task import GraphTask
 
-__all__ = ["EpochSeed", "GraphDataModule", "GraphTask", "RunFolder"]
+__all__ = ["EpochSeed", "ForecastTask", "GraphDataModule", "GraphTask", "RunFolder", "SeriesDataModule"]
 
-_HOME = {"EpochSeed": "seeding", "GraphDataModule": "datamodule", "GraphTask": "task", "RunFolder": "run_folder"}
+_HOME = {
+    "EpochSeed": "seeding",
+    "ForecastTask": "forecast",
+    "GraphDataModule": "datamodule",
+    "GraphTask": "task",
+    "RunFolder": "run_folder",
+    "SeriesDataModule": "forecast",
+}
 
 
 def __getattr__(name: str) -> Any:

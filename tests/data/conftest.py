@@ -1,6 +1,5 @@
-"""What the tests of the data sets share: a mirror where there is one, a root for the session, and no network."""
+"""What the tests of the data sets share: a root for the session, and no network."""
 
-import os
 import socket
 
 import pytest
@@ -31,14 +30,6 @@ def _no_questions(monkeypatch):
         raise AssertionError("something asked a question on stdin")
 
     monkeypatch.setattr("builtins.input", refuse)
-
-
-@pytest.fixture(scope="session")
-def mirror():
-    folder = os.environ.get("GRAPHSEQ_MIRROR")
-    if not folder:
-        pytest.skip("GRAPHSEQ_MIRROR is not set: no raw files to test with")
-    return folder
 
 
 @pytest.fixture(scope="session")

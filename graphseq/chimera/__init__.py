@@ -1,0 +1,52 @@
+"""Chimera: two-dimensional selective state space models for multivariate time series (Behrouz et al. 2024)."""
+
+from graphseq.chimera.block import ChimeraBlock, ChimeraTrunk, MovingAverage
+from graphseq.chimera.coupling import (
+    Coupling,
+    ExponentialCoupling,
+    HoldCoupling,
+    MixCoupling,
+    NoCoupling,
+    OneWayCoupling,
+    Transitions,
+)
+from graphseq.chimera.layer import BiGridSSM, GridSSM, SeparableGridSSM
+from graphseq.chimera.linear import LinearForecaster
+from graphseq.chimera.model import ChimeraClassifier, ChimeraForecaster, ChimeraReconstructor
+from graphseq.chimera.normalise import WindowNorm, WindowScale
+from graphseq.chimera.poles import AutoregressivePoles, Poles, RealPoles, SeasonalPoles
+from graphseq.chimera.states import Link, Roesser, States, Sweeps, grid_ssm
+from graphseq.chimera.variates import correlation_order, variate_order
+
+__all__ = [
+    "AutoregressivePoles",
+    "BiGridSSM",
+    "ChimeraBlock",
+    "ChimeraClassifier",
+    "ChimeraForecaster",
+    "ChimeraReconstructor",
+    "ChimeraTrunk",
+    "Coupling",
+    "ExponentialCoupling",
+    "GridSSM",
+    "HoldCoupling",
+    "LinearForecaster",
+    "Link",
+    "MixCoupling",
+    "MovingAverage",
+    "NoCoupling",
+    "OneWayCoupling",
+    "Poles",
+    "RealPoles",
+    "Roesser",
+    "SeasonalPoles",
+    "SeparableGridSSM",
+    "States",
+    "Sweeps",
+    "Transitions",
+    "WindowNorm",
+    "WindowScale",
+    "correlation_order",
+    "grid_ssm",
+    "variate_order",
+]

@@ -1,0 +1,147 @@
+"""How the two states of a cell feed each other: the transitions of Chimera's grid.
+
+Each strategy turns rates, steps and angles into four transitions that belong to the receiving cell:
+
+    h1[v, t] = A1 h1[v, t-1] + A2 h2[v-1, t] + ...        (state 1 moves along time)
+    h2[v, t] = A3 h1[v, t-1] + A4 h2[v-1, t] + ...        (state 2 moves along variates)
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Inexact
+from torch import Tensor
+
+
+class Transitions(NamedTuple):
+    """The four transitions of each cell."""
+
+    A1: Inexact[Tensor, "*batch variates time channels states"]
+    A2: Inexact[Tensor, "*batch variates time channels states"]
+    A3: Inexact[Tensor, "*batch variates time channels states"]
+    A4: Inexact[Tensor, "*batch variates time channels states"]
+
+
+class Coupling(ABC):
+    """Rates, steps and angles to transitions."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        rate1: Inexact[Tensor, "channels states"],
+        rate2: Inexact[Tensor, "channels states"],
+        delta1: Float[Tensor, "*cells channels"],
+        delta2: Float[Tensor, "*cells channels"],
+        theta1: Float[Tensor, "*cells channels"],
+        theta2: Float[Tensor, "*cells channels"],
+    ) -> Transitions:
+        """Transitions of all cells.
+
+        Args:
+            rate1: continuous rate along time, with negative real part.
+            rate2: along variates.
+            delta1: step along time.
+            delta2: step along variates.
+            theta1: exchange into state 1; how it is read depends on the strategy.
+            theta2: exchange into state 2.
+        """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class MixCoupling(Coupling):
+    r"""What arrives is decayed, then shared out between the states: it can never grow.
+
+    .. math::
+        A_1 &= e_1 \cos^2\theta_1, \quad A_2 = e_1 \sin^2\theta_1, \quad
+        A_3 = e_2 \sin^2\theta_2, \quad A_4 = e_2 \cos^2\theta_2, \qquad e_i = e^{\Delta_i \lambda_i}
+
+    :math:`|A_1| + |A_2| \le 1` and :math:`|A_3| + |A_4| \le 1` whatever the input, so that no entry of the impulse
+    response exceeds 1. This parametrisation is ours: the exponentials of all four blocks that the paper's text suggests
+    (:class:`ExponentialCoupling`) grow with the size of the grid.
+    """
+
+    def __call__(
+        self, rate1: Tensor, rate2: Tensor, delta1: Tensor, delta2: Tensor, theta1: Tensor, theta2: Tensor
+    ) -> Transitions:
+        e1, e2 = _decayed(rate1, delta1), _decayed(rate2, delta2)
+        share1, share2 = theta1.sin().square()[..., None], theta2.sin().square()[..., None]
+        return Transitions(e1 * (1 - share1), e1 * share1, e2 * share2, e2 * (1 - share2))
+
+
+class HoldCoupling(Coupling):
+    r"""Zero-order hold, the other state held over the step, and clipped so that nothing grows.
+
+    .. math::
+        A_1 = e_1, \quad A_2 = \lambda_1^{-1} (e_1 - 1)\, \theta_1, \qquad |A_2| \le 1 - |e_1|
+
+    and likewise :math:`A_4 = e_2` and :math:`A_3` with :math:`\theta_2`. The exchange vanishes with the step.
+    """
+
+    def __call__(
+        self, rate1: Tensor, rate2: Tensor, delta1: Tensor, delta2: Tensor, theta1: Tensor, theta2: Tensor
+    ) -> Transitions:
+        A1, A2 = self._held(rate1, delta1, theta1)
+        A4, A3 = self._held(rate2, delta2, theta2)
+        return Transitions(A1, A2, A3, A4)
+
+    @staticmethod
+    def _held(rate: Tensor, delta: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        kept = _decayed(rate, delta)
+        exchange = torch.expm1(delta[..., None] * rate) / rate * theta[..., None]
+        room = 1 - kept.abs()
+        return kept, exchange * (room / exchange.abs().clamp(min=torch.finfo(room.dtype).tiny)).clamp(max=1)
+
+
+class ExponentialCoupling(Coupling):
+    r"""The exchange exponentiated like a decay, :math:`A_2 = e^{-\Delta_1 e^{\theta_1}}`: it grows with the grid.
+
+    The form that second-hand accounts of the paper (Behrouz et al. 2024) give. For small steps both terms of a sum are
+    near 1, and the state of a cell sums over all paths that lead to it. Kept for comparison.
+    """
+
+    def __init__(self) -> None:
+        warnings.warn(
+            "ExponentialCoupling is not stable: states grow with the size of the grid; MixCoupling is bounded",
+            stacklevel=2,
+        )
+
+    def __call__(
+        self, rate1: Tensor, rate2: Tensor, delta1: Tensor, delta2: Tensor, theta1: Tensor, theta2: Tensor
+    ) -> Transitions:
+        A2 = torch.exp(-delta1 * theta1.exp())[..., None].expand(*delta1.shape, rate1.shape[-1])
+        A3 = torch.exp(-delta2 * theta2.exp())[..., None].expand(*delta2.shape, rate2.shape[-1])
+        return Transitions(_decayed(rate1, delta1), A2, A3, _decayed(rate2, delta2))
+
+
+class OneWayCoupling(Coupling):
+    r"""From time to variates only, :math:`A_2 = 0`: two batches of one-dimensional scans, one after the other.
+
+    The others are those of :class:`MixCoupling`, with :math:`A_1 = e_1`.
+    """
+
+    def __call__(
+        self, rate1: Tensor, rate2: Tensor, delta1: Tensor, delta2: Tensor, theta1: Tensor, theta2: Tensor
+    ) -> Transitions:
+        A1, e2 = _decayed(rate1, delta1), _decayed(rate2, delta2)
+        share2 = theta2.sin().square()[..., None]
+        return Transitions(A1, torch.zeros_like(A1), e2 * share2, e2 * (1 - share2))
+
+
+class NoCoupling(Coupling):
+    """Neither state reads the other: each variate is a sequence of its own in state 1."""
+
+    def __call__(
+        self, rate1: Tensor, rate2: Tensor, delta1: Tensor, delta2: Tensor, theta1: Tensor, theta2: Tensor
+    ) -> Transitions:
+        A1, A4 = _decayed(rate1, delta1), _decayed(rate2, delta2)
+        return Transitions(A1, torch.zeros_like(A1), torch.zeros_like(A4), A4)
+
+
+def _decayed(rate: Tensor, delta: Tensor) -> Tensor:
+    return torch.exp(delta[..., None] * rate)

@@ -1,0 +1,72 @@
+"""The linear forecaster in closed form: no training, no seed, and hard to beat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from graphseq.data.series import Windows
+
+
+class LinearForecaster(nn.Module):
+    r"""One matrix from past to future for all variates, after the last value is taken off both (least squares).
+
+    .. math::
+        \hat y = x_L + (x - x_L) W, \qquad
+        W = \arg\min_W \sum \bigl\|y - x_L - (x - x_L) W\bigr\|^2 + \lambda \, n \, \|W\|^2
+
+    over the :math:`n` training windows of all variates. Taking the last value off is what a level shift needs, and is
+    all that separates it from DLinear (Zeng et al. 2023) where levels move.
+
+    Args:
+        lookback: rows that are seen.
+        horizon: rows that are forecast.
+        ridge: :math:`\lambda`.
+
+    Example:
+        >>> LinearForecaster(96, 24)
+        LinearForecaster(96, 24)
+    """
+
+    weight: Tensor
+
+    def __init__(self, lookback: int, horizon: int, *, ridge: float = 1e-6, **sizes: Any) -> None:
+        super().__init__()
+        self.lookback, self.horizon, self.ridge = lookback, horizon, ridge
+        self.register_buffer("weight", torch.zeros(lookback, horizon))
+
+    def fit(self, windows: Windows) -> LinearForecaster:
+        """Solve for the matrix; windows with a gap are left out.
+
+        Raises:
+            ValueError: if the windows have other sizes, or all of them have gaps.
+        """
+        if (windows.lookback, windows.horizon) != (self.lookback, self.horizon):
+            raise ValueError(
+                f"windows must have lookback {self.lookback} and horizon {self.horizon}, "
+                f"got {windows.lookback} and {windows.horizon}"
+            )
+        rows = windows.values.double().unfold(1, self.lookback + self.horizon, 1).flatten(0, 1)
+        whole = windows.observed.unfold(1, self.lookback + self.horizon, 1).flatten(0, 1).all(1)
+        rows = rows[whole]
+        if len(rows) == 0:
+            raise ValueError("windows must hold at least one without a gap, got none")
+        rows = rows - rows[:, self.lookback - 1, None]
+        past, future = rows[:, : self.lookback], rows[:, self.lookback :]
+        penalty = self.ridge * len(rows) * torch.eye(self.lookback, dtype=rows.dtype)
+        self.weight = torch.linalg.solve(past.t() @ past + penalty, past.t() @ future).to(self.weight.device)
+        return self
+
+    def forward(
+        self, past: Float[Tensor, "batch variates lookback"], observed: Tensor | None = None
+    ) -> Float[Tensor, "batch variates horizon"]:
+        """Forecast; what was not observed counts as the last value."""
+        last = past[..., -1:]
+        steps = past - last if observed is None else (past - last) * observed
+        return last + steps @ self.weight.to(past.dtype)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.lookback}, {self.horizon})"

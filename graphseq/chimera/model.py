@@ -1,0 +1,195 @@
+"""Whole models: forecasting, classification, reconstruction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from graphseq.chimera.block import ChimeraTrunk
+from graphseq.chimera.linear import LinearForecaster
+from graphseq.chimera.normalise import WindowNorm
+from graphseq.data.series import Windows
+
+
+class ChimeraForecaster(nn.Module):
+    r"""Forecasts the next rows of all variates at once (Behrouz et al. 2024).
+
+    .. math::
+        \hat y = x_L + (x - x_L) W + \sigma \operatorname{head}(\operatorname{trunk}((x - \mu) / \sigma))
+
+    with mean and deviation of the window. The linear path is that of :class:`LinearForecaster` and starts, by
+    :meth:`prepare`, as the least-squares solution on the training windows; the head starts at zero, so that training
+    begins at the linear forecast and learns what it misses. Both are ours.
+
+    Args:
+        lookback: rows that are seen.
+        horizon: rows that are forecast.
+        variates: number of variates, for an ``order`` and for nothing else: weights are shared by all variates.
+        channels: width.
+        layers: number of blocks.
+        patch: rows of a patch.
+        linear: whether there is a linear path.
+        dropout: in the blocks and before the head.
+        trunk: further arguments of :class:`ChimeraTrunk` and :class:`ChimeraBlock`.
+
+    Example:
+        >>> ChimeraForecaster(96, 24, channels=8, layers=1, patch=8)(torch.randn(2, 7, 96)).shape
+        torch.Size([2, 7, 24])
+    """
+
+    def __init__(
+        self,
+        lookback: int,
+        horizon: int,
+        *,
+        variates: int | None = None,
+        channels: int = 32,
+        layers: int = 2,
+        patch: int = 8,
+        linear: bool = True,
+        dropout: float = 0.1,
+        **trunk: Any,
+    ) -> None:
+        super().__init__()
+        for name, size in (("lookback", lookback), ("horizon", horizon)):
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
+        self.lookback, self.horizon = lookback, horizon
+        columns = -(-lookback // patch)
+        self.norm = WindowNorm()
+        self.trunk = ChimeraTrunk(channels, layers, patch=patch, time=columns, dropout=dropout, **trunk)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(columns * channels, horizon)
+        self.linear = nn.Parameter(torch.empty(lookback, horizon)) if linear else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        self.trunk.reset_parameters()
+        self.head.reset_parameters()
+        if self.linear is not None:
+            for parameter in (self.head.weight, self.head.bias, self.linear):
+                nn.init.zeros_(parameter)
+
+    def prepare(self, windows: Windows) -> None:
+        """Start the linear path at the least-squares solution."""
+        if self.linear is not None:
+            solution = LinearForecaster(self.lookback, self.horizon).fit(windows).weight
+            with torch.no_grad():
+                self.linear.copy_(solution)
+
+    def forward(
+        self,
+        past: Float[Tensor, "batch variates lookback"],
+        observed: Bool[Tensor, "batch variates lookback"] | None = None,
+    ) -> Float[Tensor, "batch variates horizon"]:
+        """Forecast.
+
+        Args:
+            past: the rows seen; zero where they were not observed.
+            observed: which were; all if not given.
+
+        Raises:
+            ValueError: if there are not ``lookback`` rows.
+        """
+        if past.shape[-1] != self.lookback:
+            raise ValueError(f"past must have {self.lookback} rows, got {past.shape[-1]}")
+        normal, scale = self.norm(past, observed)
+        correction = self.head(self.dropout(self.trunk(normal, observed).flatten(2))) * scale.deviation
+        if self.linear is None:
+            return scale.mean + correction
+        last = last_observed(past, observed)
+        steps = past - last if observed is None else (past - last) * observed
+        return last + steps @ self.linear + correction
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.lookback}, {self.horizon}, trunk={self.trunk.blocks[0]!r})"
+
+
+class ChimeraClassifier(nn.Module):
+    """A class for each series: the mean over variates and columns, through a linear map.
+
+    Args:
+        classes: number of classes.
+        channels: width.
+        layers: number of blocks.
+        patch: rows of a patch.
+        trunk: further arguments of :class:`ChimeraTrunk` and :class:`ChimeraBlock`.
+
+    Example:
+        >>> ChimeraClassifier(3, channels=8, layers=1)(torch.randn(2, 4, 10)).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, classes: int, *, channels: int = 32, layers: int = 2, patch: int = 1, **trunk: Any) -> None:
+        super().__init__()
+        self.norm = WindowNorm()
+        self.trunk = ChimeraTrunk(channels, layers, patch=patch, **trunk)
+        self.head = nn.Linear(channels, classes)
+
+    def reset_parameters(self) -> None:
+        self.trunk.reset_parameters()
+        self.head.reset_parameters()
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch variates time"],
+        observed: Bool[Tensor, "batch variates time"] | None = None,
+    ) -> Float[Tensor, "batch classes"]:
+        """Logits; ``observed`` is false behind the end of a shorter series."""
+        normal, _ = self.norm(x, observed)
+        return self.head(self.trunk(normal, observed).mean((1, 2)))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.head.out_features}, trunk={self.trunk.blocks[0]!r})"
+
+
+class ChimeraReconstructor(nn.Module):
+    """The window again, from what the blocks make of it: what is hard to reconstruct is anomalous.
+
+    Args:
+        channels: width.
+        layers: number of blocks.
+        patch: rows of a patch.
+        trunk: further arguments of :class:`ChimeraTrunk` and :class:`ChimeraBlock`.
+
+    Example:
+        >>> ChimeraReconstructor(channels=8, layers=1, patch=4)(torch.randn(2, 3, 10)).shape
+        torch.Size([2, 3, 10])
+    """
+
+    def __init__(self, *, channels: int = 32, layers: int = 2, patch: int = 8, **trunk: Any) -> None:
+        super().__init__()
+        self.norm = WindowNorm()
+        self.trunk = ChimeraTrunk(channels, layers, patch=patch, **trunk)
+        self.head = nn.Linear(channels, patch)
+
+    def reset_parameters(self) -> None:
+        self.trunk.reset_parameters()
+        self.head.reset_parameters()
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch variates time"],
+        observed: Bool[Tensor, "batch variates time"] | None = None,
+    ) -> Float[Tensor, "batch variates time"]:
+        """The reconstruction; values that were not observed are filled in."""
+        normal, scale = self.norm(x, observed)
+        patches = self.head(self.trunk(normal, observed)).flatten(2)[..., -x.shape[2] :]
+        return patches * scale.deviation + scale.mean
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(trunk={self.trunk.blocks[0]!r})"
+
+
+def last_observed(
+    past: Float[Tensor, "batch variates lookback"], observed: Bool[Tensor, "batch variates lookback"] | None
+) -> Float[Tensor, "batch variates 1"]:
+    """The last value of each variate that was observed, zero if there is none."""
+    if observed is None:
+        return past[..., -1:]
+    rows = torch.arange(past.shape[-1], device=past.device)
+    latest = torch.where(observed, rows, 0).amax(-1, keepdim=True)
+    return past.gather(-1, latest) * observed.any(-1, keepdim=True)
