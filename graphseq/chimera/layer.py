@@ -24,8 +24,8 @@ class GridSSM(nn.Module):
         \theta_i = W_{\theta_i} p + b_{\theta_i} \\
         y &= \operatorname{grid\_ssm}\bigl(x, A(\Delta, \theta), B, C\bigr) + D x
 
-    where each of the :math:`B` and :math:`C` is divided by its root mean square. Rates do not depend on the input. This normalisation,
-    how the exchange depends on the input, and the ranges of the initial steps are ours.
+    where each of the :math:`B` and :math:`C` is divided by its root mean square. Rates do not depend on the input. This
+    normalisation, how the exchange depends on the input, and the ranges of the initial steps are ours.
 
     Args:
         channels: width of input and output.

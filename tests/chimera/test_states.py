@@ -170,6 +170,15 @@ def test_no_impulse_ever_grows(coupling, form, size, cell, scale, turn):
         assert float(state.abs().max()) <= 1 + 1e-12
 
 
+def test_a_small_exchange_is_held_over_the_step_exactly():
+    """Over one step the pair (h1, held h2) follows exp of the block matrix [[rate, theta], [0, 0]]."""
+    rate, delta, theta = torch.tensor([[-0.7]]).double(), torch.tensor([0.3]).double(), torch.tensor([0.2]).double()
+    A1, A2, A3, A4 = HoldCoupling()(rate, rate, delta, delta, theta, theta)
+    exact = torch.linalg.matrix_exp(delta * torch.tensor([[-0.7, 0.2], [0.0, 0.0]]).double())
+    torch.testing.assert_close(torch.stack([A1, A2]).flatten(), exact[0], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(torch.stack([A4, A3]).flatten(), exact[0], rtol=1e-12, atol=1e-12)
+
+
 def test_the_exponential_coupling_warns_and_grows():
     with pytest.warns(UserWarning, match="grow with the size of the grid"):
         coupling = ExponentialCoupling()
