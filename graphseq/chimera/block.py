@@ -200,4 +200,4 @@ class ChimeraTrunk(nn.Module):
             any_seen = None if any_seen is None else any_seen[:, self.order]
         for block in self.blocks:
             h = block(h, any_seen, gaps)
-        return self.norm(h if self.place is None else h)
+        return self.norm(h if self.place is None else h[:, self.place])
