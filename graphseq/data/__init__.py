@@ -13,6 +13,7 @@ from graphseq.data.generated import (
     TreeTransfer,
     WalkRecall,
 )
+from graphseq.data.laplacian import AddLaplacianPE
 from graphseq.data.loaders import PeptidesFunc, WikipediaPages
 from graphseq.data.manifest import File, Manifest, describe, names
 from graphseq.data.mirror import fetch
@@ -21,6 +22,7 @@ from graphseq.data.validate import validate_graph
 
 __all__ = [
     "AddDag",
+    "AddLaplacianPE",
     "AddLineGraph",
     "Benchmark",
     "CliquePathTransfer",

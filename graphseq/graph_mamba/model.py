@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from graphseq.graph_mamba.encoder import BiMambaEncoder, MambaEncoder
 from graphseq.graph_mamba.layer import GraphMambaLayer
 from graphseq.graph_mamba.neighbourhood import NeighbourhoodEncoder
 from graphseq.graph_mamba.ordering import TieBreak, canonical_colour
-from graphseq.nn import GatedGCN, GraphModel
+from graphseq.nn import GatedGCN, GraphModel, PositionalEncoder
 from graphseq.nn.heads import Level, Pool
 
 
@@ -27,8 +27,7 @@ class GraphMamba(GraphModel):
         in_channels: number of real node features; for integer features, the categories of each column.
         out_channels: number of outputs.
         edge_channels: as ``in_channels``, for edges; ``None`` without edge features.
-        pe_channels: number of positional features of a node in ``data.pe``.
-        pe_flip_signs: give the columns of ``pe`` random signs in training.
+        positional: how to make the encoders of positions, see :class:`~graphseq.nn.GraphModel`.
         level: ``"node"``, ``"graph"`` or ``"edge"``.
         channels: width.
         layers: depth.
@@ -66,8 +65,7 @@ class GraphMamba(GraphModel):
         out_channels: int,
         *,
         edge_channels: int | Sequence[int] | None = None,
-        pe_channels: int = 0,
-        pe_flip_signs: bool = False,
+        positional: Sequence[Callable[[int], PositionalEncoder]] = (),
         level: Level = "graph",
         channels: int = 64,
         layers: int = 4,
@@ -104,8 +102,7 @@ class GraphMamba(GraphModel):
             out_channels,
             blocks,
             edge_channels=edge_channels,
-            pe_channels=pe_channels,
-            pe_flip_signs=pe_flip_signs,
+            positional=positional,
             level=level,
             channels=channels,
             dropout=dropout,
@@ -113,7 +110,7 @@ class GraphMamba(GraphModel):
             head_layers=head_layers,
             validate=validate,
         )
-        self.needs = (*type(self).needs, *getattr(tokens, "needs", ()))
+        self.needs = (*self.needs, *getattr(tokens, "needs", ()))
 
     def structure(self, x: Tensor, edge_index: Tensor, **given: Any) -> dict[str, Any]:
         """The key by which nodes are sorted, and the colour that tells nodes of one key apart."""

@@ -39,9 +39,9 @@ def gmn_minus(
     The convolution inside tokens stays. What is ours is the same as there.
 
     Raises:
-        ValueError: if ``pe_channels`` or ``local`` asks for what is left out.
+        ValueError: if ``positional`` or ``local`` asks for what is left out.
     """
-    for name in ("pe_channels", "local"):
+    for name in ("positional", "local"):
         if sizes.get(name):
             raise ValueError(f"{name} must not be set, since gmn_minus has none, got {sizes[name]}")
     return gmn(in_channels, out_channels, m=m, s=s, token_layers=token_layers, **{**sizes, "local": False})

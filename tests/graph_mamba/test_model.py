@@ -174,15 +174,6 @@ def test_tokens_run_before_the_layers():
     assert torch.allclose(run(plain, [graph], order_key=0 * key), run(shifted, [graph], order_key=0 * key))
 
 
-def test_positional_features_are_read():
-    graph = random_graph(6)
-    model = _model(pe_channels=4)
-    pe = torch.randn(6, 4, dtype=torch.float64)
-    assert not torch.allclose(run(model, [graph], pe=pe), run(model, [graph], pe=2 * pe))
-    with pytest.raises(ValueError, match="pe must be given"):
-        run(model, [graph])
-
-
 def test_thread_count_changes_no_more_than_rounding():
     batch = Batch.from_data_list([random_graph(40, seed) for seed in range(4)])
     model = _model()

@@ -18,6 +18,7 @@ from graphseq.graph_mamba import (
     gps_mamba,
     neighbourhood_tokens,
 )
+from graphseq.nn import RandomWalkEncoder
 from graphseq.scan import Ragged
 from tests.graph_mamba.graphs import edgeless_graph, random_graph, relabelled, run
 
@@ -208,7 +209,7 @@ def test_walk_features_can_take_the_place_of_subgraphs():
 def test_the_small_preset_has_no_message_passing_between_layers():
     assert _model(gmn_minus).blocks[1].local is None
     assert _model(gmn).blocks[1].local is not None
-    for wrong in ({"pe_channels": 4}, {"local": True}):
+    for wrong in ({"positional": [RandomWalkEncoder]}, {"local": True}):
         with pytest.raises(ValueError, match="must not be set, since gmn_minus has none"):
             _model(gmn_minus, **wrong)
 
