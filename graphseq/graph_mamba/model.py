@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch_geometric.utils import degree
+from torch import nn
 
 from graphseq.graph_mamba.encoder import BiMambaEncoder, MambaEncoder
 from graphseq.graph_mamba.layer import GraphMambaLayer
-from graphseq.graph_mamba.neighbourhood import NeighbourhoodEncoder
-from graphseq.graph_mamba.ordering import TieBreak, canonical_colour
+from graphseq.graph_mamba.ordering import TieBreak
 from graphseq.nn import GatedGCN, GraphModel, PositionalEncoder
 from graphseq.nn.heads import Level, Pool
+from graphseq.sequence import Mamba, SequenceLayer
 
 
 class GraphMamba(GraphModel):
@@ -34,6 +32,8 @@ class GraphMamba(GraphModel):
         state_size: states per inner channel of Mamba.
         expand: inner width of Mamba over ``channels``.
         conv_size: taps of Mamba's convolution.
+        block: the sequence model of every scan, made as ``block(channels, state_size=…, expand=…, conv_size=…)``, such
+            as :class:`~graphseq.sequence.Mamba2`, or a :func:`functools.partial` of it.
         bidirectional: scan both ways, with a norm before (Algorithm 2 of the paper), or one way without.
         local: whether there is a message-passing branch.
         norm: ``"batch_norm"`` or ``"layer_norm"``.
@@ -41,14 +41,15 @@ class GraphMamba(GraphModel):
         ties: the tie rule in training, random if not given.
         evaluation_ties: the tie rule in evaluation, canonical if not given.
         tokens: a module that makes one vector of each node's neighbourhood before the layers, called as
-            ``tokens(x, edge_index, segments, edge_attr, **structure)`` like a layer, such as
-            :class:`NeighbourhoodEncoder`; none means node tokens.
+            ``tokens(x, edge_index, segments, edge_attr, **structure)`` like a layer: a :class:`NeighbourhoodEncoder`;
+            none means node tokens.
         pool: how a graph's nodes are pooled.
         head_layers: depth of the head.
         validate: also search features for NaN on every call.
 
     :meth:`forward` takes ``order_key`` and ``tie_colour`` (see :func:`canonical_colour`), one number a node, as further
     keywords, and under the keys that ``tokens`` needs the tokens that a transform stored, or ready ones as ``tokens``.
+    Where there are several samplings of them, training takes one at random, and evaluation the mean prediction of all.
 
     Example:
         >>> model = GraphMamba(3, 2, channels=8, layers=1)
@@ -56,8 +57,6 @@ class GraphMamba(GraphModel):
         >>> model(torch.randn(4, 3), edge_index, torch.tensor([0, 0, 0, 1])).shape
         torch.Size([2, 2])
     """
-
-    needs = (*GraphModel.needs, "order_key", "tie_colour")
 
     def __init__(
         self,
@@ -72,6 +71,7 @@ class GraphMamba(GraphModel):
         state_size: int = 16,
         expand: int = 1,
         conv_size: int = 4,
+        block: Callable[[int], SequenceLayer] = Mamba,
         bidirectional: bool = True,
         local: bool = True,
         norm: str = "batch_norm",
@@ -84,11 +84,12 @@ class GraphMamba(GraphModel):
         validate: bool = False,
     ) -> None:
         encoder = BiMambaEncoder if bidirectional else MambaEncoder
+        mamba: dict[str, Any] = {"state_size": state_size, "expand": expand, "conv_size": conv_size, "block": block}
         blocks: list[nn.Module] = [] if tokens is None else [tokens]
         blocks += [
             GraphMambaLayer(
                 channels,
-                encoder(channels, dropout=dropout, state_size=state_size, expand=expand, conv_size=conv_size),
+                encoder(channels, dropout=dropout, **mamba),
                 GatedGCN(channels, dropout=dropout, norm=norm) if local else None,
                 dropout=dropout,
                 norm=norm,
@@ -110,25 +111,3 @@ class GraphMamba(GraphModel):
             head_layers=head_layers,
             validate=validate,
         )
-        self.needs = (*self.needs, *getattr(tokens, "needs", ()))
-
-    def structure(self, x: Tensor, edge_index: Tensor, **given: Any) -> dict[str, Any]:
-        """The key by which nodes are sorted, and the colour that tells nodes of one key apart."""
-        order_key, tie_colour = given.get("order_key"), given.get("tie_colour")
-        if order_key is None:
-            order_key = degree(edge_index[0], x.shape[0], dtype=torch.float64)
-        if tie_colour is None and any(self._rule(layer).needs_colour for layer in self._layers()):
-            tie_colour = canonical_colour(x, edge_index)
-        first = self.blocks[0] if self.blocks else None
-        if isinstance(first, NeighbourhoodEncoder):
-            stored = {key: given.pop(key) for key in first.needs if key in given}
-            if given.get("tokens") is None:
-                given["tokens"] = first.read(stored, edge_index, x.shape[0])
-        return {**given, "order_key": order_key, "tie_colour": tie_colour}
-
-    def _layers(self) -> list[GraphMambaLayer]:
-        return [block for block in self.blocks if isinstance(block, GraphMambaLayer)]
-
-    @staticmethod
-    def _rule(layer: GraphMambaLayer) -> TieBreak:
-        return layer.ties if layer.training else layer.evaluation_ties

@@ -14,10 +14,11 @@ from graphseq.graph_mamba.encoder import BiMambaEncoder
 from graphseq.graph_mamba.token_encoder import SubgraphEncoder, TokenEncoder
 from graphseq.graph_mamba.tokens import TokenBatch
 from graphseq.graph_mamba.walk_batch import WalkBatch
+from graphseq.nn import GraphBlock
 from graphseq.scan import Ragged
 
 
-class NeighbourhoodEncoder(nn.Module):
+class NeighbourhoodEncoder(GraphBlock):
     r"""Tokens to vectors, bidirectional Mamba along each node's tokens, and the last row (Algorithm 1, stage 1).
 
     .. math::
@@ -36,7 +37,7 @@ class NeighbourhoodEncoder(nn.Module):
         layers: depth of the scans.
         dropout: in the scans, and in the encoder if it is not given.
         block_size: nodes in a block.
-        mamba: further arguments of :class:`~graphseq.sequence.BiMamba`.
+        mamba: further arguments of :class:`~graphseq.sequence.BiMamba`, its ``block`` among them.
 
     Raises:
         ValueError: if ``s``, ``layers`` or ``block_size`` is below 1.
@@ -51,7 +52,7 @@ class NeighbourhoodEncoder(nn.Module):
         layers: int = 1,
         dropout: float = 0.0,
         block_size: int = 4096,
-        **mamba: int | float | bool,
+        **mamba: Any,
     ) -> None:
         super().__init__()
         for name, value in (("s", s), ("layers", layers), ("block_size", block_size)):
@@ -59,20 +60,28 @@ class NeighbourhoodEncoder(nn.Module):
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.channels, self.s, self.block_size = channels, s, block_size
         self.encoder = encoder or SubgraphEncoder(channels, dropout=dropout)
+        self.needs = self.encoder.needs
         self.layers = nn.ModuleList(BiMambaEncoder(channels, dropout=dropout, **mamba) for _ in range(layers))
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Keys of ``Data`` that hold the tokens."""
-        return self.encoder.needs
 
     def reset_parameters(self) -> None:
         for layer in (self.encoder, self.layers):
             reset(layer)
 
-    def read(self, stored: dict[str, Any], edge_index: Tensor, num_nodes: int) -> TokenBatch | WalkBatch:
-        """The tokens among what a batch stores."""
-        return self.encoder.read(stored, edge_index, num_nodes)
+    def prepare(self, structure: dict[str, Any], x: Tensor, edge_index: Tensor) -> dict[str, Any]:
+        """``tokens``: as given, or read from what a transform stored."""
+        stored = {key: structure[key] for key in self.needs if key in structure}
+        tokens = structure.get("tokens")
+        if tokens is None:
+            tokens = self.encoder.read(stored, edge_index, x.shape[0])
+        return {**{key: value for key, value in structure.items() if key not in stored}, "tokens": tokens}
+
+    def variants(self, structure: dict[str, Any]) -> list[dict[str, Any]]:
+        """The samplings of ``tokens``: all in evaluation, one of them in training."""
+        tokens = structure["tokens"]
+        if tokens.samples == 1:
+            return [structure]
+        chosen = torch.randint(tokens.samples, (1,)).tolist() if self.training else range(tokens.samples)
+        return [{**structure, "tokens": tokens.sampling(sample)} for sample in chosen]
 
     def forward(
         self,

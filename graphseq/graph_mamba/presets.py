@@ -26,7 +26,10 @@ def gmn(
     channels, dropout = sizes.get("channels", 64), sizes.get("dropout", 0.0)
     if m < 0:
         raise ValueError(f"m must be at least 0, got {m}")
-    mamba = {"expand": 1, **{name: sizes[name] for name in ("state_size", "conv_size", "expand") if name in sizes}}
+    mamba = {
+        "expand": 1,
+        **{name: sizes[name] for name in ("state_size", "conv_size", "expand", "block") if name in sizes},
+    }
     tokens = NeighbourhoodEncoder(channels, s, layers=token_layers, dropout=dropout, **mamba) if m else None
     return gps_mamba(in_channels, out_channels, **{"tokens": tokens, **sizes})
 

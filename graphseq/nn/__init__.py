@@ -1,5 +1,6 @@
 """What graph models share above the scan: feature encoders, heads, the gated convolution, the skeleton of a model."""
 
+from graphseq.nn.block import GraphBlock
 from graphseq.nn.encoders import CategoricalEncoder, feature_encoder
 from graphseq.nn.gated_gcn import GatedGCN
 from graphseq.nn.heads import EdgeHead, GraphHead, NodeHead
@@ -11,6 +12,7 @@ __all__ = [
     "CategoricalEncoder",
     "EdgeHead",
     "GatedGCN",
+    "GraphBlock",
     "GraphHead",
     "GraphModel",
     "LaplacianEncoder",

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from graphseq.data.validate import validate_graph
+from graphseq.nn.block import GraphBlock
 from graphseq.nn.encoders import feature_encoder
 from graphseq.nn.heads import Level, Pool, make_head
 from graphseq.nn.positional import PositionalEncoder
@@ -20,7 +21,8 @@ class GraphModel(nn.Module):
     """Encoded features through a stack of blocks into a head.
 
     A block is called as ``block(x, edge_index, segments, edge_attr, **structure)`` and returns the new
-    ``(x, edge_attr)``; ``segments`` holds the bounds of the graphs in the batch.
+    ``(x, edge_attr)``; ``segments`` holds the bounds of the graphs in the batch, and ``structure`` what blocks need
+    beyond the graph (see :class:`GraphBlock`).
 
     Args:
         in_channels: number of real node features; for integer features, the categories of each column.
@@ -62,10 +64,11 @@ class GraphModel(nn.Module):
             raise ValueError(f"positional must leave channels ({channels}) to features, got {len(positional)} encoders")
         self.node_encoder = feature_encoder(in_channels, channels - len(positional) * width)
         self.positional = nn.ModuleList(make(width) for make in positional)
-        self.needs = (*type(self).needs, *(encoder.key for encoder in self._encoders()))
         self.edge_encoder = feature_encoder(1 if edge_channels is None else edge_channels, channels)
         self.has_edge_features = edge_channels is not None
         self.blocks = nn.ModuleList(blocks)
+        needs = [key for block in self._graph_blocks() for key in block.needs]
+        self.needs = tuple(dict.fromkeys([*self.needs, *(encoder.key for encoder in self._encoders()), *needs]))
         self.head = make_head(level, channels, out_channels, layers=head_layers, dropout=dropout, pool=pool)
 
     def forward(
@@ -88,7 +91,7 @@ class GraphModel(nn.Module):
             edge_attr: edge features.
             batch_size: number of graphs, if graphs without nodes may stand at the end.
             edge_label_index: the pairs to score, at level ``"edge"``.
-            structure: what the positional encoders and the blocks of the model need beyond this.
+            structure: what the positional encoders and the blocks of the model need beyond this, see ``needs``.
 
         Returns:
             One row a node, a graph or a pair.
@@ -104,14 +107,29 @@ class GraphModel(nn.Module):
             segments = Ragged.from_batch(batch, batch_size)
         h = torch.cat([self.node_encoder(x), *self._positions(structure, segments)], dim=-1)
         e = self._encoded_edges(h, edge_index, edge_attr)
-        structure = self.structure(x, edge_index, **structure)
+        predictions = [
+            self.head(self._through_blocks(h, edge_index, segments, e, variant), segments, edge_label_index)
+            for variant in self._structures(structure, x, edge_index)
+        ]
+        return predictions[0] if len(predictions) == 1 else torch.stack(predictions).mean(0)
+
+    def _graph_blocks(self) -> list[GraphBlock]:
+        return [block for block in self.blocks if isinstance(block, GraphBlock)]
+
+    def _structures(self, structure: dict[str, Any], x: Tensor, edge_index: Tensor) -> list[dict[str, Any]]:
+        for block in self._graph_blocks():
+            structure = block.prepare(structure, x, edge_index)
+        variants = [structure]
+        for block in self._graph_blocks():
+            variants = [new for variant in variants for new in block.variants(variant)]
+        return variants
+
+    def _through_blocks(
+        self, h: Tensor, edge_index: Tensor, segments: Ragged, e: Tensor, structure: dict[str, Any]
+    ) -> Tensor:
         for block in self.blocks:
             h, e = block(h, edge_index, segments, e, **structure)
-        return self.head(h, segments, edge_label_index)
-
-    def structure(self, x: Tensor, edge_index: Tensor, **given: Any) -> dict[str, Any]:
-        """What the blocks need beyond the graph: as given, or made here once for all of them."""
-        return given
+        return h
 
     def _encoders(self) -> list[PositionalEncoder]:
         return [encoder for encoder in self.positional if isinstance(encoder, PositionalEncoder)]

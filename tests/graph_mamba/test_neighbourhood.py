@@ -1,5 +1,7 @@
 """Stage 1: the last row of a node's tokens sees all of them; numbering, batches and blocks change nothing."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -16,10 +18,13 @@ from graphseq.graph_mamba import (
     gmn,
     gmn_minus,
     gps_mamba,
+    graph_mamba_wang,
     neighbourhood_tokens,
+    stored_tokens,
 )
 from graphseq.nn import RandomWalkEncoder
 from graphseq.scan import Ragged
+from graphseq.sequence import Mamba, Mamba2
 from tests.graph_mamba.graphs import edgeless_graph, random_graph, relabelled, run
 
 SIZES = {"channels": 8, "layers": 1, "state_size": 4, "edge_channels": 2, "norm": "layer_norm"}
@@ -202,6 +207,59 @@ def test_walk_features_can_take_the_place_of_subgraphs():
     tokens = NeighbourhoodEncoder(8, 2, encoder=encoder)
     model = _model(lambda *c, m, s, **sizes: GraphMamba(*c, tokens=tokens, **sizes))
     assert "token_walk" in model.needs
+    together = _run(model, graphs)
+    torch.testing.assert_close(together, torch.cat([_run(model, [graph]) for graph in graphs]), rtol=1e-10, atol=1e-10)
+
+
+def _walks(samples):
+    encoder = WalkEncoder(8, m=2, M=3, s=2)
+    model = _model(
+        lambda *c, m, s, **sizes: GraphMamba(*c, tokens=NeighbourhoodEncoder(8, 2, encoder=encoder), **sizes)
+    )
+    return model, AddTokenWalks(2, 3, 2, samples=samples, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["subgraphs", "walks"])
+def test_the_prediction_is_the_mean_over_all_samplings(kind):
+    if kind == "walks":
+        model, add = _walks(3)
+    else:
+        model, add = _model(), AddNeighbourhoodTokens(m=2, M=3, s=2, samples=3, seed=0)
+    graphs = [add(random_graph(9, 0)), add(random_graph(4, 1))]
+    batch = Batch.from_data_list(graphs)
+    tokens = model.blocks[0].encoder.read(
+        {key: batch[key] for key in model.needs if key in batch}, batch.edge_index, 13
+    )
+    each = [run(model, graphs, tokens=tokens.sampling(sample)) for sample in range(3)]
+    assert not torch.allclose(each[0], each[1])
+    torch.testing.assert_close(_run(model, graphs), torch.stack(each).mean(0), rtol=1e-12, atol=1e-12)
+
+
+def test_training_takes_one_sampling_in_each_step():
+    model = _model().train()
+    model.blocks[0]._shuffled = lambda h: h
+    graph = AddNeighbourhoodTokens(m=2, M=3, s=2, samples=3, seed=0)(random_graph(9))
+    model.blocks[1].ties = model.blocks[1].evaluation_ties
+    each = [run(model, [graph], tokens=stored_tokens(graph, 9).sampling(sample)) for sample in range(3)]
+    seen = set()
+    for _ in range(30):
+        out = _run(model, [graph])
+        seen.add([torch.allclose(out, one) for one in each].index(True))
+    assert seen == {0, 1, 2}
+
+
+@pytest.mark.parametrize("make", [gmn, gps_mamba, graph_mamba_wang])
+def test_another_sequence_model_takes_mambas_place(make):
+    sizes = {"m": 2, "s": 2} if make is gmn else {}
+    blocks = partial(Mamba2, head_size=4)
+    torch.manual_seed(1)
+    model = make(3, 2, level="node", block=blocks, **sizes, **SIZES).double().eval()
+    assert not [module for module in model.modules() if isinstance(module, Mamba)]
+    # Stage 1, both ways, and the layer; one way in Wang's.
+    directions = 1 if make is graph_mamba_wang else 2
+    expected = directions * len(model.blocks)
+    assert sum(isinstance(module, Mamba2) for module in model.modules()) == expected
+    graphs = [ADD(random_graph(9, 0)), ADD(edgeless_graph(4)), ADD(random_graph(1, 1))]
     together = _run(model, graphs)
     torch.testing.assert_close(together, torch.cat([_run(model, [graph]) for graph in graphs]), rtol=1e-10, atol=1e-10)
 
