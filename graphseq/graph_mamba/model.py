@@ -40,9 +40,8 @@ class GraphMamba(GraphModel):
         dropout: in every branch, the feed-forward blocks and the head.
         ties: the tie rule in training, random if not given.
         evaluation_ties: the tie rule in evaluation, canonical if not given.
-        tokens: a module that makes one vector of each node's neighbourhood before the layers, called as
-            ``tokens(x, edge_index, segments, edge_attr, **structure)`` like a layer: a :class:`NeighbourhoodEncoder`;
-            none means node tokens.
+        tokens: makes what turns each node's neighbourhood into a vector before the layers, called as
+            ``tokens(channels)``, such as ``partial(NeighbourhoodEncoder, s=2)``; none means node tokens.
         pool: how a graph's nodes are pooled.
         head_layers: depth of the head.
         validate: also search features for NaN on every call.
@@ -78,14 +77,14 @@ class GraphMamba(GraphModel):
         dropout: float = 0.0,
         ties: TieBreak | None = None,
         evaluation_ties: TieBreak | None = None,
-        tokens: nn.Module | None = None,
+        tokens: Callable[[int], nn.Module] | None = None,
         pool: Pool = "mean",
         head_layers: int = 2,
         validate: bool = False,
     ) -> None:
         encoder = BiMambaEncoder if bidirectional else MambaEncoder
         mamba: dict[str, Any] = {"state_size": state_size, "expand": expand, "conv_size": conv_size, "block": block}
-        blocks: list[nn.Module] = [] if tokens is None else [tokens]
+        blocks: list[nn.Module] = [] if tokens is None else [tokens(channels)]
         blocks += [
             GraphMambaLayer(
                 channels,

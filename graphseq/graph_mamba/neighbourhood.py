@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from graphseq.graph_mamba.tokens import TokenBatch
 from graphseq.graph_mamba.walk_batch import WalkBatch
 from graphseq.nn import GraphBlock
 from graphseq.scan import Ragged
+from graphseq.sequence import Mamba, SequenceLayer
 
 
 class NeighbourhoodEncoder(GraphBlock):
@@ -33,11 +35,15 @@ class NeighbourhoodEncoder(GraphBlock):
     Args:
         channels: width.
         s: tokens of each length.
-        encoder: :math:`\phi`; a :class:`SubgraphEncoder` if not given.
+        encoder: makes :math:`\phi`, called as ``encoder(channels)``: a :class:`TokenEncoder` class, or a
+            :func:`functools.partial` of one.
         layers: depth of the scans.
-        dropout: in the scans, and in the encoder if it is not given.
+        dropout: in the scans.
         block_size: nodes in a block.
-        mamba: further arguments of :class:`~graphseq.sequence.BiMamba`, its ``block`` among them.
+        state_size: states per inner channel of Mamba.
+        expand: inner width of Mamba over ``channels``.
+        conv_size: taps of Mamba's convolution.
+        block: the sequence model, see :class:`GraphMamba`.
 
     Raises:
         ValueError: if ``s``, ``layers`` or ``block_size`` is below 1.
@@ -48,19 +54,23 @@ class NeighbourhoodEncoder(GraphBlock):
         channels: int,
         s: int,
         *,
-        encoder: TokenEncoder | None = None,
+        encoder: Callable[[int], TokenEncoder] = SubgraphEncoder,
         layers: int = 1,
         dropout: float = 0.0,
         block_size: int = 4096,
-        **mamba: Any,
+        state_size: int = 16,
+        expand: int = 1,
+        conv_size: int = 4,
+        block: Callable[[int], SequenceLayer] = Mamba,
     ) -> None:
         super().__init__()
         for name, value in (("s", s), ("layers", layers), ("block_size", block_size)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.channels, self.s, self.block_size = channels, s, block_size
-        self.encoder = encoder or SubgraphEncoder(channels, dropout=dropout)
+        self.encoder = encoder(channels)
         self.needs = self.encoder.needs
+        mamba: dict[str, Any] = {"state_size": state_size, "expand": expand, "conv_size": conv_size, "block": block}
         self.layers = nn.ModuleList(BiMambaEncoder(channels, dropout=dropout, **mamba) for _ in range(layers))
 
     def reset_parameters(self) -> None:

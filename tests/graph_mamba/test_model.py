@@ -167,7 +167,7 @@ def test_tokens_run_before_the_layers():
 
     graph = edgeless_graph(3)
     key = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
-    plain, shifted = _model(level="node"), _model(level="node", tokens=Shift())
+    plain, shifted = _model(level="node"), _model(level="node", tokens=lambda _: Shift())
     shifted.load_state_dict({name.replace("blocks.1", "blocks.2").replace("blocks.0", "blocks.1"): value
                              for name, value in plain.state_dict().items()})  # fmt: skip
     assert not torch.allclose(run(plain, [graph], order_key=key), run(shifted, [graph], order_key=key))

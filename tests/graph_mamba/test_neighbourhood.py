@@ -61,7 +61,7 @@ def _tokens(graph, m=2, M=3, s=2, **options):
 
 def test_a_node_hears_every_token_of_its_own_and_no_other():
     graph, probe = random_graph(5), _Probe()
-    stage = NeighbourhoodEncoder(8, 2, encoder=probe, state_size=4).double().eval()
+    stage = NeighbourhoodEncoder(8, 2, encoder=lambda _: probe, state_size=4).double().eval()
     x, e = torch.randn(5, 8, dtype=torch.float64), torch.randn(graph.num_edges, 8, dtype=torch.float64)
     out, same = stage(x, graph.edge_index, Ragged.equal(1, 5), e, tokens=_tokens(graph))
     out[3].sum().backward()
@@ -72,7 +72,7 @@ def test_a_node_hears_every_token_of_its_own_and_no_other():
 def test_the_nearest_token_is_the_row_that_is_read():
     """With a scan that lets nothing through, what is left is the residual of the root's row."""
     graph, probe = random_graph(5), _Probe()
-    stage = NeighbourhoodEncoder(8, 2, encoder=probe, state_size=4).double().eval()
+    stage = NeighbourhoodEncoder(8, 2, encoder=lambda _: probe, state_size=4).double().eval()
     for parameter in stage.layers.parameters():
         nn.init.zeros_(parameter)
     x, e = torch.randn(5, 8, dtype=torch.float64), torch.randn(graph.num_edges, 8, dtype=torch.float64)
@@ -203,8 +203,7 @@ def test_blocks_keep_less_for_the_gradient():
 
 def test_walk_features_can_take_the_place_of_subgraphs():
     graphs = [AddTokenWalks(2, 3, 2, seed=0)(graph) for graph in (random_graph(7), edgeless_graph(3))]
-    encoder = WalkEncoder(8, m=2, M=3, s=2)
-    tokens = NeighbourhoodEncoder(8, 2, encoder=encoder)
+    tokens = partial(NeighbourhoodEncoder, s=2, encoder=partial(WalkEncoder, m=2, M=3, s=2))
     model = _model(lambda *c, m, s, **sizes: GraphMamba(*c, tokens=tokens, **sizes))
     assert "token_walk" in model.needs
     together = _run(model, graphs)
@@ -212,10 +211,8 @@ def test_walk_features_can_take_the_place_of_subgraphs():
 
 
 def _walks(samples):
-    encoder = WalkEncoder(8, m=2, M=3, s=2)
-    model = _model(
-        lambda *c, m, s, **sizes: GraphMamba(*c, tokens=NeighbourhoodEncoder(8, 2, encoder=encoder), **sizes)
-    )
+    tokens = partial(NeighbourhoodEncoder, s=2, encoder=partial(WalkEncoder, m=2, M=3, s=2))
+    model = _model(lambda *c, m, s, **sizes: GraphMamba(*c, tokens=tokens, **sizes))
     return model, AddTokenWalks(2, 3, 2, samples=samples, seed=0)
 
 
