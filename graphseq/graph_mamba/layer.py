@@ -96,8 +96,6 @@ class GraphMambaLayer(GraphBlock):
             tie_colour: what :class:`CanonicalTies` reads; from ``x`` and the edges if not given.
             structure: what other blocks need.
         """
-        if x.shape[0] == 0:
-            return x, edge_attr
         key = degree(edge_index[0], x.shape[0]) if order_key is None else order_key
         if self._rule.needs_colour and tie_colour is None:
             tie_colour = canonical_colour(x, edge_index)

@@ -38,9 +38,10 @@ def _path(nodes: int = 9) -> Data:
     return AddNeighbourhoodTokens(m=2, M=2, s=2, seed=0)(graph)
 
 
-def test_influence_is_the_norm_of_the_jacobian():
+@pytest.mark.parametrize("make", [partial(PlainGCN, 3, 8, 2, 4), partial(GCN, 3, 4, channels=8, level="node")])
+def test_influence_is_the_norm_of_the_jacobian(make):
     graph = _path()
-    network = PlainGCN(3, 8, num_layers=2, out_channels=4).eval()
+    network = make().eval()
     jacobian = torch.autograd.functional.jacobian(lambda x: network(x, graph.edge_index), graph.x)
     expected = torch.linalg.matrix_norm(jacobian.permute(0, 2, 1, 3))[TARGETS]
     torch.testing.assert_close(influence(network, graph, TARGETS), expected)

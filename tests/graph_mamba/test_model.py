@@ -67,17 +67,19 @@ def test_the_order_of_graphs_changes_nothing():
     torch.testing.assert_close(run(model, graphs[::-1]).flip(0), run(model, graphs), rtol=1e-10, atol=1e-10)
 
 
-def test_a_batch_of_graphs_without_nodes_has_a_row_each():
-    model = _model()
+@pytest.mark.parametrize("training", [True, False])
+def test_a_batch_of_graphs_without_nodes_has_a_row_each(training, backend):
+    model = _model().train(training)
     out = run(model, [edgeless_graph(0), edgeless_graph(0)])
     assert out.shape == (2, 2)
     assert out.isfinite().all()
 
 
 @pytest.mark.parametrize("graph", [random_graph(1), edgeless_graph(5), edgeless_graph(0)])
+@pytest.mark.parametrize("norm", ["batch_norm", "layer_norm"])
 @pytest.mark.parametrize("training", [True, False])
-def test_small_graphs_train(graph, training):
-    model = _model(norm="layer_norm").train(training)
+def test_small_graphs_train(graph, norm, training):
+    model = _model(norm=norm).train(training)
     run(model, [graph]).sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
