@@ -34,7 +34,7 @@ def main() -> None:
     print(f"walks of {m} steps: {walks.numel() / walked / 1e6:.1f} million node visits a second")
 
     begin = time.perf_counter()
-    tokens = tokens_of_walks([walks.view(NODES, s, M, m + 1)], edge_index, NODES, include_root=False)
+    tokens = tokens_of_walks([walks.view(NODES, s, M, m + 1)], edge_index, NODES)
     united = time.perf_counter() - begin
     print(f"tokens of length {m}: {walked + united:.1f} s, {tokens}")
 

@@ -13,14 +13,17 @@ from graphseq.data.generated import (
     TreeTransfer,
     WalkRecall,
 )
+from graphseq.data.laplacian import AddLaplacianPE
 from graphseq.data.loaders import PeptidesFunc, WikipediaPages
 from graphseq.data.manifest import File, Manifest, describe, names
 from graphseq.data.mirror import fetch
+from graphseq.data.structure import StructureData, register_key
 from graphseq.data.trusted import trusted_pyg_classes
 from graphseq.data.validate import validate_graph
 
 __all__ = [
     "AddDag",
+    "AddLaplacianPE",
     "AddLineGraph",
     "Benchmark",
     "CliquePathTransfer",
@@ -32,6 +35,7 @@ __all__ = [
     "MarkedParity",
     "PeptidesFunc",
     "RingTransfer",
+    "StructureData",
     "Task",
     "TreeNeighborsMatch",
     "TreeTransfer",
@@ -41,6 +45,7 @@ __all__ = [
     "fetch",
     "load",
     "names",
+    "register_key",
     "trusted_pyg_classes",
     "validate_graph",
 ]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
+from graphseq.data.structure import StructureData, carrying, num_nodes, register_key
 from graphseq.scan import Dag, DagOrder, LineGraph
 
 
-class DagData(Data):
+class DagData(StructureData):
     """A graph that carries its topology for scans, alone or in a batch; see :class:`AddDag` and :class:`AddLineGraph`.
 
     =========================  =================  =============================  =====================
@@ -32,22 +31,6 @@ class DagData(Data):
     Whatever changes nodes or edges must come before the transform; a topology whose edges changed later is refused.
     """
 
-    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if key == "dag_state":
-            return self.num_nodes
-        if key in ("dag_link", "line_graph_index", "line_graph_state"):
-            return _edges(self).shape[1]
-        if key == "line_graph_link":
-            return self.line_graph_index.shape[1]
-        if key in _UNSHIFTED:
-            return 0
-        return super().__inc__(key, value, *args, **kwargs)
-
-    def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if key in _FLAT:
-            return 0
-        return super().__cat_dim__(key, value, *args, **kwargs)
-
     def dag(self) -> Dag:
         """The topology of ``edge_index``: states are nodes.
 
@@ -56,7 +39,7 @@ class DagData(Data):
         Raises:
             ValueError: if :class:`AddDag` has not been applied, or nodes or edges have changed since.
         """
-        return Dag(_edges(self), _num_nodes(self), order=_order(self, "dag", AddDag))
+        return Dag(_edges(self), num_nodes(self), order=_order(self, "dag", AddDag))
 
     def line_graph(self) -> LineGraph:
         """The topology whose states are the edges, in the order of ``edge_index``; see :meth:`dag`.
@@ -65,11 +48,25 @@ class DagData(Data):
             ValueError: if :class:`AddLineGraph` has not been applied, or nodes or edges have changed since.
         """
         order = _order(self, "line_graph", AddLineGraph)
-        return LineGraph(_edges(self), _num_nodes(self), link_index=self.line_graph_index, order=order)
+        return LineGraph(_edges(self), num_nodes(self), link_index=self.line_graph_index, order=order)
 
 
-_FLAT = {f"{prefix}_{name}" for prefix in ("dag", "line_graph") for name in DagOrder._fields}
-_UNSHIFTED = {f"{prefix}_{name}" for prefix in ("dag", "line_graph") for name in ("component", "level")}
+def _edge_count(data: Data) -> int:
+    return _edges(data).shape[1]
+
+
+def _link_count(data: Data) -> int:
+    return data.line_graph_index.shape[1]
+
+
+def _nothing(data: Data) -> int:
+    return 0
+
+
+register_key("line_graph_index", _edge_count, cat_dim=-1)
+for _prefix, _states, _links in (("dag", num_nodes, _edge_count), ("line_graph", _edge_count, _link_count)):
+    for _name, _increment in (("state", _states), ("link", _links), ("component", _nothing), ("level", _nothing)):
+        register_key(f"{_prefix}_{_name}", _increment)
 
 
 @functional_transform("add_dag")
@@ -89,8 +86,8 @@ class AddDag(BaseTransform):
 
     def forward(self, data: Data) -> DagData:
         """``data`` with the keys ``dag_…``."""
-        data = _carrying(data)
-        _store(data, "dag", Dag(_edges(data), _num_nodes(data)).order)
+        data = carrying(data, DagData)
+        _store(data, "dag", Dag(_edges(data), num_nodes(data)).order)
         return data
 
 
@@ -112,30 +109,17 @@ class AddLineGraph(BaseTransform):
 
     def forward(self, data: Data) -> DagData:
         """``data`` with the keys ``line_graph_…``."""
-        data = _carrying(data)
-        lines = LineGraph(_edges(data), _num_nodes(data))
+        data = carrying(data, DagData)
+        lines = LineGraph(_edges(data), num_nodes(data))
         data.line_graph_index = lines.link_index
         _store(data, "line_graph", lines.order)
         return data
-
-
-def _carrying(data: Data) -> DagData:
-    if isinstance(data, DagData):
-        return data
-    # Another subclass has rules of its own for its keys, which would be lost.
-    if type(data) is not Data:
-        raise TypeError(f"data must be a Data, got a {type(data).__name__}")
-    return DagData.from_dict(data.to_dict())
 
 
 def _edges(data: Data) -> Tensor:
     if (edge_index := data.edge_index) is None:
         raise ValueError(f"data must have an edge_index, got the keys {data.keys()}")
     return edge_index
-
-
-def _num_nodes(data: Data) -> int:
-    return int(data.num_nodes or 0)
 
 
 def _store(data: DagData, prefix: str, order: DagOrder) -> None:

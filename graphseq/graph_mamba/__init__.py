@@ -7,7 +7,7 @@ from graphseq.graph_mamba.neighbourhood import NeighbourhoodEncoder
 from graphseq.graph_mamba.order_keys import CoreNumberKey, DegreeKey, EigenvectorKey, PageRankKey
 from graphseq.graph_mamba.ordering import AveragedTies, CanonicalTies, RandomTies, TieBreak, canonical_colour
 from graphseq.graph_mamba.presets import gmn, gmn_minus, gps_mamba, graph_mamba_wang
-from graphseq.graph_mamba.token_data import AddNeighbourhoodTokens, AddTokenWalks, TokenData, stored_tokens
+from graphseq.graph_mamba.token_data import AddNeighbourhoodTokens, AddTokenWalks, stored_tokens
 from graphseq.graph_mamba.token_encoder import SubgraphEncoder, TokenEncoder, WalkEncoder
 from graphseq.graph_mamba.tokens import TokenBatch, neighbourhood_tokens
 from graphseq.graph_mamba.walk_batch import WalkBatch
@@ -31,7 +31,6 @@ __all__ = [
     "SubgraphEncoder",
     "TieBreak",
     "TokenBatch",
-    "TokenData",
     "TokenEncoder",
     "WalkBatch",
     "WalkEncoder",

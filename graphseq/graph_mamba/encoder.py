@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch_geometric.nn.inits import reset
 
 from graphseq.scan import Ragged
-from graphseq.sequence import BiMamba, Mamba
+from graphseq.sequence import BiMamba, Mamba, SequenceLayer
 
 
 class BiMambaEncoder(nn.Module):
@@ -17,18 +21,18 @@ class BiMambaEncoder(nn.Module):
     Args:
         channels: width.
         dropout: on what is added.
-        mamba: further arguments of :class:`~graphseq.sequence.BiMamba`.
+        mamba: further arguments of :class:`~graphseq.sequence.BiMamba`, its ``block`` among them.
     """
 
-    def __init__(self, channels: int, *, dropout: float = 0.0, **mamba: int | float | bool) -> None:
+    def __init__(self, channels: int, *, dropout: float = 0.0, **mamba: Any) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
-        self.mamba = BiMamba(channels, **mamba)  # type: ignore[arg-type]
+        self.mamba = BiMamba(channels, **mamba)
         self.dropout = nn.Dropout(dropout)
 
     def reset_parameters(self) -> None:
         self.norm.reset_parameters()
-        self.mamba.reset_parameters()
+        reset(self.mamba)
 
     def forward(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
         return x + self.dropout(self.mamba(self.norm(x), topology))
@@ -40,16 +44,24 @@ class MambaEncoder(nn.Module):
     Args:
         channels: width.
         dropout: on what is added.
-        mamba: further arguments of :class:`~graphseq.sequence.Mamba`.
+        block: what makes the sequence model, called as ``block(channels, **mamba)``.
+        mamba: further arguments of ``block``.
     """
 
-    def __init__(self, channels: int, *, dropout: float = 0.0, **mamba: int | float | bool) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        dropout: float = 0.0,
+        block: Callable[..., SequenceLayer] = Mamba,
+        **mamba: int | float | bool,
+    ) -> None:
         super().__init__()
-        self.mamba = Mamba(channels, **mamba)  # type: ignore[arg-type]
+        self.mamba = block(channels, **mamba)
         self.dropout = nn.Dropout(dropout)
 
     def reset_parameters(self) -> None:
-        self.mamba.reset_parameters()
+        reset(self.mamba)
 
     def forward(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
         return x + self.dropout(self.mamba(x, topology))

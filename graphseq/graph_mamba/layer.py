@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 from torch_geometric.utils import degree
 
 from graphseq.graph_mamba.ordering import CanonicalTies, RandomTies, TieBreak, canonical_colour
-from graphseq.nn.norm import node_norm
+from graphseq.nn import GraphBlock, node_norm
 from graphseq.scan import Ragged
 
 
-class GraphMambaLayer(nn.Module):
+class GraphMambaLayer(GraphBlock):
     r"""A local and a global branch, summed, then a feed-forward block (the layer of GraphGPS, Rampášek et al. 2022).
 
     .. math::
@@ -33,6 +35,8 @@ class GraphMambaLayer(nn.Module):
         ties: the tie rule in training.
         evaluation_ties: the tie rule in evaluation. With several orders the branch's output is averaged over them.
     """
+
+    needs = ("order_key", "tie_colour")
 
     def __init__(
         self,
@@ -61,6 +65,15 @@ class GraphMambaLayer(nn.Module):
             nn.Dropout(dropout),
         )
 
+    def prepare(self, structure: dict[str, Any], x: Tensor, edge_index: Tensor) -> dict[str, Any]:
+        """The key by which nodes are sorted, and the colour that tells nodes of one key apart if the rule reads it."""
+        order_key, tie_colour = structure.get("order_key"), structure.get("tie_colour")
+        if order_key is None:
+            order_key = degree(edge_index[0], x.shape[0], dtype=torch.float64)
+        if tie_colour is None and self._rule.needs_colour:
+            tie_colour = canonical_colour(x, edge_index)
+        return {**structure, "order_key": order_key, "tie_colour": tie_colour}
+
     def forward(
         self,
         x: Float[Tensor, "nodes channels"],
@@ -70,7 +83,7 @@ class GraphMambaLayer(nn.Module):
         *,
         order_key: Num[Tensor, " nodes"] | None = None,
         tie_colour: Int[Tensor, " nodes"] | None = None,
-        tokens: object = None,
+        **structure: Any,
     ) -> tuple[Float[Tensor, "nodes channels"], Float[Tensor, "edges channels"] | None]:
         """Mix nodes with their neighbours and along the order.
 
@@ -81,20 +94,21 @@ class GraphMambaLayer(nn.Module):
             edge_attr: edges' vectors, for the local branch.
             order_key: importance of each node; its degree if not given.
             tie_colour: what :class:`CanonicalTies` reads; from ``x`` and the edges if not given.
-            tokens: not read here, but by what comes before the layers.
+            structure: what other blocks need.
         """
-        if x.shape[0] == 0:
-            return x, edge_attr
         key = degree(edge_index[0], x.shape[0]) if order_key is None else order_key
-        rule = self.ties if self.training else self.evaluation_ties
-        if rule.needs_colour and tie_colour is None:
+        if self._rule.needs_colour and tie_colour is None:
             tie_colour = canonical_colour(x, edge_index)
-        mixed = [self._in_order(x, order, segments) for order in rule.orders(key, segments, tie_colour)]
+        mixed = [self._in_order(x, order, segments) for order in self._rule.orders(key, segments, tie_colour)]
         h = self.global_norm(mixed[0] if len(mixed) == 1 else torch.stack(mixed).mean(0))
         if self.local is not None and self.local_norm is not None:
             x_local, edge_attr = self.local(x, edge_index, edge_attr)
             h = h + self.local_norm(x_local)
         return self.output_norm(h + self.feed_forward(h)), edge_attr
+
+    @property
+    def _rule(self) -> TieBreak:
+        return self.ties if self.training else self.evaluation_ties
 
     def _in_order(self, x: Tensor, order: Tensor, segments: Ragged) -> Tensor:
         mixed = self.encoder(x[order], segments)

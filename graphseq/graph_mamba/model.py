@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch_geometric.utils import degree
+from torch import nn
 
 from graphseq.graph_mamba.encoder import BiMambaEncoder, MambaEncoder
 from graphseq.graph_mamba.layer import GraphMambaLayer
-from graphseq.graph_mamba.neighbourhood import NeighbourhoodEncoder
-from graphseq.graph_mamba.ordering import TieBreak, canonical_colour
-from graphseq.nn import GatedGCN, GraphModel
+from graphseq.graph_mamba.ordering import TieBreak
+from graphseq.nn import GatedGCN, GraphModel, PositionalEncoder
 from graphseq.nn.heads import Level, Pool
+from graphseq.sequence import Mamba, SequenceLayer
 
 
 class GraphMamba(GraphModel):
@@ -27,29 +25,30 @@ class GraphMamba(GraphModel):
         in_channels: number of real node features; for integer features, the categories of each column.
         out_channels: number of outputs.
         edge_channels: as ``in_channels``, for edges; ``None`` without edge features.
-        pe_channels: number of positional features of a node in ``data.pe``.
-        pe_flip_signs: give the columns of ``pe`` random signs in training.
+        positional: how to make the encoders of positions, see :class:`~graphseq.nn.GraphModel`.
         level: ``"node"``, ``"graph"`` or ``"edge"``.
         channels: width.
         layers: depth.
         state_size: states per inner channel of Mamba.
         expand: inner width of Mamba over ``channels``.
         conv_size: taps of Mamba's convolution.
+        block: the sequence model of every scan, made as ``block(channels, state_size=…, expand=…, conv_size=…)``, such
+            as :class:`~graphseq.sequence.Mamba2`, or a :func:`functools.partial` of it.
         bidirectional: scan both ways, with a norm before (Algorithm 2 of the paper), or one way without.
         local: whether there is a message-passing branch.
         norm: ``"batch_norm"`` or ``"layer_norm"``.
         dropout: in every branch, the feed-forward blocks and the head.
         ties: the tie rule in training, random if not given.
         evaluation_ties: the tie rule in evaluation, canonical if not given.
-        tokens: a module that makes one vector of each node's neighbourhood before the layers, called as
-            ``tokens(x, edge_index, segments, edge_attr, **structure)`` like a layer, such as
-            :class:`NeighbourhoodEncoder`; none means node tokens.
+        tokens: makes what turns each node's neighbourhood into a vector before the layers, called as
+            ``tokens(channels)``, such as ``partial(NeighbourhoodEncoder, s=2)``; none means node tokens.
         pool: how a graph's nodes are pooled.
         head_layers: depth of the head.
         validate: also search features for NaN on every call.
 
     :meth:`forward` takes ``order_key`` and ``tie_colour`` (see :func:`canonical_colour`), one number a node, as further
     keywords, and under the keys that ``tokens`` needs the tokens that a transform stored, or ready ones as ``tokens``.
+    Where there are several samplings of them, training takes one at random, and evaluation the mean prediction of all.
 
     Example:
         >>> model = GraphMamba(3, 2, channels=8, layers=1)
@@ -58,39 +57,38 @@ class GraphMamba(GraphModel):
         torch.Size([2, 2])
     """
 
-    needs = (*GraphModel.needs, "order_key", "tie_colour")
-
     def __init__(
         self,
         in_channels: int | Sequence[int],
         out_channels: int,
         *,
         edge_channels: int | Sequence[int] | None = None,
-        pe_channels: int = 0,
-        pe_flip_signs: bool = False,
+        positional: Sequence[Callable[[int], PositionalEncoder]] = (),
         level: Level = "graph",
         channels: int = 64,
         layers: int = 4,
         state_size: int = 16,
         expand: int = 1,
         conv_size: int = 4,
+        block: Callable[[int], SequenceLayer] = Mamba,
         bidirectional: bool = True,
         local: bool = True,
         norm: str = "batch_norm",
         dropout: float = 0.0,
         ties: TieBreak | None = None,
         evaluation_ties: TieBreak | None = None,
-        tokens: nn.Module | None = None,
+        tokens: Callable[[int], nn.Module] | None = None,
         pool: Pool = "mean",
         head_layers: int = 2,
         validate: bool = False,
     ) -> None:
         encoder = BiMambaEncoder if bidirectional else MambaEncoder
-        blocks: list[nn.Module] = [] if tokens is None else [tokens]
+        mamba: dict[str, Any] = {"state_size": state_size, "expand": expand, "conv_size": conv_size, "block": block}
+        blocks: list[nn.Module] = [] if tokens is None else [tokens(channels)]
         blocks += [
             GraphMambaLayer(
                 channels,
-                encoder(channels, dropout=dropout, state_size=state_size, expand=expand, conv_size=conv_size),
+                encoder(channels, dropout=dropout, **mamba),
                 GatedGCN(channels, dropout=dropout, norm=norm) if local else None,
                 dropout=dropout,
                 norm=norm,
@@ -104,8 +102,7 @@ class GraphMamba(GraphModel):
             out_channels,
             blocks,
             edge_channels=edge_channels,
-            pe_channels=pe_channels,
-            pe_flip_signs=pe_flip_signs,
+            positional=positional,
             level=level,
             channels=channels,
             dropout=dropout,
@@ -113,25 +110,3 @@ class GraphMamba(GraphModel):
             head_layers=head_layers,
             validate=validate,
         )
-        self.needs = (*type(self).needs, *getattr(tokens, "needs", ()))
-
-    def structure(self, x: Tensor, edge_index: Tensor, **given: Any) -> dict[str, Any]:
-        """The key by which nodes are sorted, and the colour that tells nodes of one key apart."""
-        order_key, tie_colour = given.get("order_key"), given.get("tie_colour")
-        if order_key is None:
-            order_key = degree(edge_index[0], x.shape[0], dtype=torch.float64)
-        if tie_colour is None and any(self._rule(layer).needs_colour for layer in self._layers()):
-            tie_colour = canonical_colour(x, edge_index)
-        first = self.blocks[0] if self.blocks else None
-        if isinstance(first, NeighbourhoodEncoder):
-            stored = {key: given.pop(key) for key in first.needs if key in given}
-            if given.get("tokens") is None:
-                given["tokens"] = first.read(stored, edge_index, x.shape[0])
-        return {**given, "order_key": order_key, "tie_colour": tie_colour}
-
-    def _layers(self) -> list[GraphMambaLayer]:
-        return [block for block in self.blocks if isinstance(block, GraphMambaLayer)]
-
-    @staticmethod
-    def _rule(layer: GraphMambaLayer) -> TieBreak:
-        return layer.ties if layer.training else layer.evaluation_ties

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,10 +15,12 @@ from graphseq.graph_mamba.encoder import BiMambaEncoder
 from graphseq.graph_mamba.token_encoder import SubgraphEncoder, TokenEncoder
 from graphseq.graph_mamba.tokens import TokenBatch
 from graphseq.graph_mamba.walk_batch import WalkBatch
+from graphseq.nn import GraphBlock
 from graphseq.scan import Ragged
+from graphseq.sequence import Mamba, SequenceLayer
 
 
-class NeighbourhoodEncoder(nn.Module):
+class NeighbourhoodEncoder(GraphBlock):
     r"""Tokens to vectors, bidirectional Mamba along each node's tokens, and the last row (Algorithm 1, stage 1).
 
     .. math::
@@ -32,11 +35,15 @@ class NeighbourhoodEncoder(nn.Module):
     Args:
         channels: width.
         s: tokens of each length.
-        encoder: :math:`\phi`; a :class:`SubgraphEncoder` if not given.
+        encoder: makes :math:`\phi`, called as ``encoder(channels)``: a :class:`TokenEncoder` class, or a
+            :func:`functools.partial` of one.
         layers: depth of the scans.
-        dropout: in the scans, and in the encoder if it is not given.
+        dropout: in the scans.
         block_size: nodes in a block.
-        mamba: further arguments of :class:`~graphseq.sequence.BiMamba`.
+        state_size: states per inner channel of Mamba.
+        expand: inner width of Mamba over ``channels``.
+        conv_size: taps of Mamba's convolution.
+        block: the sequence model, see :class:`GraphMamba`.
 
     Raises:
         ValueError: if ``s``, ``layers`` or ``block_size`` is below 1.
@@ -47,32 +54,44 @@ class NeighbourhoodEncoder(nn.Module):
         channels: int,
         s: int,
         *,
-        encoder: TokenEncoder | None = None,
+        encoder: Callable[[int], TokenEncoder] = SubgraphEncoder,
         layers: int = 1,
         dropout: float = 0.0,
         block_size: int = 4096,
-        **mamba: int | float | bool,
+        state_size: int = 16,
+        expand: int = 1,
+        conv_size: int = 4,
+        block: Callable[[int], SequenceLayer] = Mamba,
     ) -> None:
         super().__init__()
         for name, value in (("s", s), ("layers", layers), ("block_size", block_size)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.channels, self.s, self.block_size = channels, s, block_size
-        self.encoder = encoder or SubgraphEncoder(channels, dropout=dropout)
+        self.encoder = encoder(channels)
+        self.needs = self.encoder.needs
+        mamba: dict[str, Any] = {"state_size": state_size, "expand": expand, "conv_size": conv_size, "block": block}
         self.layers = nn.ModuleList(BiMambaEncoder(channels, dropout=dropout, **mamba) for _ in range(layers))
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Keys of ``Data`` that hold the tokens."""
-        return self.encoder.needs
 
     def reset_parameters(self) -> None:
         for layer in (self.encoder, self.layers):
             reset(layer)
 
-    def read(self, stored: dict[str, Any], edge_index: Tensor, num_nodes: int) -> TokenBatch | WalkBatch:
-        """The tokens among what a batch stores."""
-        return self.encoder.read(stored, edge_index, num_nodes)
+    def prepare(self, structure: dict[str, Any], x: Tensor, edge_index: Tensor) -> dict[str, Any]:
+        """``tokens``: as given, or read from what a transform stored."""
+        stored = {key: structure[key] for key in self.needs if key in structure}
+        tokens = structure.get("tokens")
+        if tokens is None:
+            tokens = self.encoder.read(stored, edge_index, x.shape[0])
+        return {**{key: value for key, value in structure.items() if key not in stored}, "tokens": tokens}
+
+    def variants(self, structure: dict[str, Any]) -> list[dict[str, Any]]:
+        """The samplings of ``tokens``: all in evaluation, one of them in training."""
+        tokens = structure["tokens"]
+        if tokens.samples == 1:
+            return [structure]
+        chosen = torch.randint(tokens.samples, (1,)).tolist() if self.training else range(tokens.samples)
+        return [{**structure, "tokens": tokens.sampling(sample)} for sample in chosen]
 
     def forward(
         self,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from graphseq.graph_mamba.model import GraphMamba
 from graphseq.graph_mamba.neighbourhood import NeighbourhoodEncoder
 from graphseq.graph_mamba.ordering import AveragedTies, RandomTies
+from graphseq.graph_mamba.token_encoder import SubgraphEncoder
 
 
 def gmn(
@@ -23,11 +25,11 @@ def gmn(
     the depth between tokens (``token_layers``) and nodes (``layers``), the readout of a token (its mean), residuals and
     normalisation.
     """
-    channels, dropout = sizes.get("channels", 64), sizes.get("dropout", 0.0)
     if m < 0:
         raise ValueError(f"m must be at least 0, got {m}")
-    mamba = {"expand": 1, **{name: sizes[name] for name in ("state_size", "conv_size", "expand") if name in sizes}}
-    tokens = NeighbourhoodEncoder(channels, s, layers=token_layers, dropout=dropout, **mamba) if m else None
+    shared = {name: sizes[name] for name in ("dropout", "state_size", "conv_size", "expand", "block") if name in sizes}
+    encoder = partial(SubgraphEncoder, dropout=sizes.get("dropout", 0.0))
+    tokens = partial(NeighbourhoodEncoder, s=s, encoder=encoder, layers=token_layers, **shared) if m else None
     return gps_mamba(in_channels, out_channels, **{"tokens": tokens, **sizes})
 
 
@@ -39,9 +41,9 @@ def gmn_minus(
     The convolution inside tokens stays. What is ours is the same as there.
 
     Raises:
-        ValueError: if ``pe_channels`` or ``local`` asks for what is left out.
+        ValueError: if ``positional`` or ``local`` asks for what is left out.
     """
-    for name in ("pe_channels", "local"):
+    for name in ("positional", "local"):
         if sizes.get(name):
             raise ValueError(f"{name} must not be set, since gmn_minus has none, got {sizes[name]}")
     return gmn(in_channels, out_channels, m=m, s=s, token_layers=token_layers, **{**sizes, "local": False})

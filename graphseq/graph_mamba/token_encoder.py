@@ -14,7 +14,7 @@ from torch_geometric.nn.inits import reset
 from torch_geometric.utils import scatter
 
 from graphseq.graph_mamba.edge_set import EdgeSet
-from graphseq.graph_mamba.token_data import TOKEN_KEYS, WALK_KEY, stored_tokens
+from graphseq.graph_mamba.token_data import SAMPLES_KEY, TOKEN_KEYS, WALK_KEY, stored_tokens
 from graphseq.graph_mamba.tokens import TokenBatch
 from graphseq.graph_mamba.walk_batch import WalkBatch
 from graphseq.nn import GatedGCN
@@ -54,7 +54,7 @@ class SubgraphEncoder(TokenEncoder):
         ValueError: if there is no such readout.
     """
 
-    needs = TOKEN_KEYS
+    needs = (*TOKEN_KEYS, SAMPLES_KEY)
 
     def __init__(self, channels: int, *, layers: int = 1, readout: Readout = "mean", dropout: float = 0.0) -> None:
         super().__init__()
@@ -151,16 +151,23 @@ class WalkEncoder(TokenEncoder):
     def read(self, stored: Mapping[str, Any], edge_index: Tensor, num_nodes: int) -> WalkBatch:
         widths = [self.s * self.M * (length + 1) for length in range(self.m, 0, -1)]
         walks = stored.get(WALK_KEY)
-        if walks is None or walks.shape != (num_nodes, sum(widths)):
+        once = sum(widths)
+        samples = 1 if walks is None or walks.dim() != 2 or not once else walks.shape[1] // once
+        if walks is None or walks.shape != (num_nodes, samples * once) or samples < 1:
             got = None if walks is None else list(walks.shape)
-            raise ValueError(f"{WALK_KEY} must have shape {[num_nodes, sum(widths)]} (see AddTokenWalks), got {got}")
-        by_length = [
-            part.reshape(num_nodes, self.s, self.M, width // (self.s * self.M))
-            for part, width in zip(walks.split(widths, dim=1), widths, strict=True)
-        ]
-        if self.include_root:
-            by_length.append(torch.arange(num_nodes, device=walks.device).view(-1, 1, 1, 1))
-        return WalkBatch(tuple(by_length), EdgeSet(edge_index, num_nodes), num_nodes)
+            raise ValueError(
+                f"{WALK_KEY} must have shape {[num_nodes, once]}, or a multiple of as many columns for several "
+                f"samplings (see AddTokenWalks), got {got}"
+            )
+        by_length: list[Tensor] = []
+        for sampling in walks.split(once, dim=1) if once else [walks]:
+            by_length += [
+                part.reshape(num_nodes, self.s, self.M, width // (self.s * self.M))
+                for part, width in zip(sampling.split(widths, dim=1), widths, strict=True)
+            ]
+            if self.include_root:
+                by_length.append(torch.arange(num_nodes, device=walks.device).view(-1, 1, 1, 1))
+        return WalkBatch(tuple(by_length), EdgeSet(edge_index, num_nodes), num_nodes, samples)
 
     def forward(
         self,

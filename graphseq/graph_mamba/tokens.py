@@ -22,6 +22,8 @@ TokenEdges: TypeAlias = Literal["induced", "traversed"] | None
 class TokenBatch:
     """The tokens of some nodes, their roots: a disjoint union of small subgraphs, node by node, far to near.
 
+    Where they were sampled several times, a node's tokens of one sampling stand before those of the next.
+
     A node of the graph appears once in each token that holds it; such an appearance is a *member*.
 
     Args:
@@ -30,6 +32,7 @@ class TokenBatch:
         edge_index: edges between members of one token, ordered by their source.
         edge_id: which edge of the graph each of them is.
         root: node whose tokens they are; as many tokens for each of them.
+        samples: how many independent samplings there are.
     """
 
     member: Int[Tensor, " members"]
@@ -37,11 +40,14 @@ class TokenBatch:
     edge_index: Int[Tensor, "2 token_edges"]
     edge_id: Int[Tensor, " token_edges"]
     root: Int[Tensor, " roots"]
+    samples: int = 1
 
     def __post_init__(self) -> None:
         tokens, roots = self.ptr.numel() - 1, self.root.numel()
         if tokens < 0 or (tokens % roots if roots else tokens):
             raise ValueError(f"ptr must bound equally many tokens for each of the {roots} roots, got {tokens}")
+        if self.samples < 1 or self.per_root % self.samples:
+            raise ValueError(f"samples must divide the tokens of a root ({self.per_root}), got {self.samples}")
         if int(self.ptr[0]) != 0 or int(self.ptr[-1]) != self.member.numel():
             raise ValueError(
                 f"ptr must start at 0 and end at the number of members ({self.member.numel()}), "
@@ -93,12 +99,32 @@ class TokenBatch:
             self.edge_index[:, start:end] - low,
             self.edge_id[start:end],
             self.root[first:last],
+            self.samples,
+        )
+
+    def sampling(self, sample: int) -> TokenBatch:
+        """The tokens of one of the samplings."""
+        share = self.per_root // self.samples
+        first = torch.arange(self.num_roots, device=self.ptr.device) * self.per_root + sample * share
+        token = (first[:, None] + torch.arange(share, device=self.ptr.device)).flatten()
+        start, size = self.ptr[token], self.size[token]
+        ptr = cumsum(size)
+        moved = ptr[:-1] - start
+        bounds = torch.searchsorted(self.edge_index[0].contiguous(), self.ptr)
+        edge_start, edges = bounds[token], bounds.diff()[token]
+        kept = _ranges(edge_start, edges)
+        return TokenBatch(
+            self.member[_ranges(start, size)],
+            ptr,
+            self.edge_index[:, kept] + moved.repeat_interleave(edges),
+            self.edge_id[kept],
+            self.root,
         )
 
     def to(self, device: torch.device | str) -> TokenBatch:
         """The same on another device."""
-        fields = (getattr(self, field.name).to(device) for field in dataclasses.fields(self))
-        return TokenBatch(*fields)
+        names = ("member", "ptr", "edge_index", "edge_id", "root")
+        return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def __repr__(self) -> str:
         return (
@@ -118,6 +144,7 @@ def neighbourhood_tokens(
     include_root: bool = True,
     edges: TokenEdges = "induced",
     nested: bool = False,
+    samples: int = 1,
 ) -> TokenBatch:
     r"""Sample the tokens of every node.
 
@@ -144,6 +171,7 @@ def neighbourhood_tokens(
             went along, in each direction that the graph has; ``None``, none.
         nested: let the walks of one length begin those of the next. That is ``m / 2`` times cheaper to walk, but tokens
             of different lengths are then not independent, as they are in the paper.
+        samples: how often all of it is sampled, over which a model can average its predictions.
 
     Raises:
         ValueError: if a number is too small, an edge joins no two nodes or ``edges`` is none of the above.
@@ -155,8 +183,16 @@ def neighbourhood_tokens(
 
     Cost: a sort of each token's visits, and a table look-up for each pair of nodes inside a token.
     """
-    walks = walk_visits(edge_index, num_nodes, m, M, s, generator=generator, nested=nested)
-    return tokens_of_walks(walks, edge_index, num_nodes, include_root=include_root, edges=edges)
+    if samples < 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
+    walks: list[Tensor] = []
+    root = torch.arange(num_nodes, device=edge_index.device).view(-1, 1, 1, 1)
+    for _ in range(samples):
+        walks += walk_visits(edge_index, num_nodes, m, M, s, generator=generator, nested=nested)
+        # The token of length 0 is what a walk of no steps visits.
+        walks += [root] if include_root else []
+    tokens = tokens_of_walks(walks, edge_index, num_nodes, edges=edges)
+    return dataclasses.replace(tokens, samples=samples)
 
 
 def walk_visits(
@@ -185,11 +221,10 @@ def walk_visits(
 
 
 def tokens_of_walks(
-    walks: list[Int[Tensor, "nodes samples walks _"]],
+    walks: list[Int[Tensor, "nodes _ _ _"]],
     edge_index: Int[Tensor, "2 edges"],
     num_nodes: int,
     *,
-    include_root: bool = True,
     edges: TokenEdges = "induced",
 ) -> TokenBatch:
     """Unite walks that are already there, in the order given; see :func:`neighbourhood_tokens`."""
@@ -201,9 +236,7 @@ def tokens_of_walks(
     # What a block of roots needs stays in the cache, and its temporary tensors are small enough to be used again.
     block = max(1, _BLOCK // max(1, sum(walk[:1].numel() for walk in walks)))
     parts = [
-        _unite(
-            [walk[first : first + block] for walk in walks], root[first : first + block], edge_set, include_root, edges
-        )
+        _unite([walk[first : first + block] for walk in walks], root[first : first + block], edge_set, edges)
         for first in range(0, max(1, num_nodes), block)
     ]
     size = torch.cat([part.size for part in parts])
@@ -217,8 +250,8 @@ def tokens_of_walks(
     )
 
 
-def _unite(walks: list[Tensor], root: Tensor, edge_set: EdgeSet, include_root: bool, edges: TokenEdges) -> TokenBatch:
-    visits = [walk.flatten(2) for walk in walks] + ([root.view(-1, 1, 1)] if include_root else [])
+def _unite(walks: list[Tensor], root: Tensor, edge_set: EdgeSet, edges: TokenEdges) -> TokenBatch:
+    visits = [walk.flatten(2) for walk in walks]
     row = [0, *itertools.accumulate(visit.shape[1] for visit in visits)]
     united = [_distinct(visit) for visit in visits]
     size = torch.cat([root.new_zeros(root.numel(), 0), *(new.sum(2) for _, new in united)], dim=1)
@@ -287,3 +320,10 @@ def _edges_between(pairs: Tensor, member: Tensor, edge_set: EdgeSet) -> tuple[Te
     source = torch.where(upward, smaller, larger)
     order = source.argsort(stable=True)
     return torch.stack([source, smaller + larger - source]).index_select(1, order), edge_id.index_select(0, order)
+
+
+def _ranges(start: Tensor, length: Tensor) -> Tensor:
+    """``start[i], start[i] + 1, …`` to ``length[i]`` entries, one range after the other."""
+    ends = cumsum(length)
+    within = torch.arange(int(ends[-1]), device=start.device) - ends[:-1].repeat_interleave(length)
+    return start.repeat_interleave(length) + within

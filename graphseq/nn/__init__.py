@@ -1,19 +1,24 @@
 """What graph models share above the scan: feature encoders, heads, the gated convolution, the skeleton of a model."""
 
-from graphseq.nn.encoders import CategoricalEncoder, PositionalEncoder, feature_encoder
+from graphseq.nn.block import GraphBlock
+from graphseq.nn.encoders import CategoricalEncoder, feature_encoder
 from graphseq.nn.gated_gcn import GatedGCN
 from graphseq.nn.heads import EdgeHead, GraphHead, NodeHead
 from graphseq.nn.model import GraphModel
 from graphseq.nn.norm import node_norm
+from graphseq.nn.positional import LaplacianEncoder, PositionalEncoder, RandomWalkEncoder
 
 __all__ = [
     "CategoricalEncoder",
     "EdgeHead",
     "GatedGCN",
+    "GraphBlock",
     "GraphHead",
     "GraphModel",
+    "LaplacianEncoder",
     "NodeHead",
     "PositionalEncoder",
+    "RandomWalkEncoder",
     "feature_encoder",
     "node_norm",
 ]

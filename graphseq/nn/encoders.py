@@ -58,24 +58,3 @@ class CategoricalEncoder(nn.Module):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self.cardinalities)}, {self.channels})"
-
-
-class PositionalEncoder(nn.Module):
-    """Normalised positional features through a linear map.
-
-    Args:
-        in_channels: number of positional features of a node.
-        channels: width of the result.
-        flip_signs: in training, each column gets a random sign, since an eigenvector's sign means nothing.
-    """
-
-    def __init__(self, in_channels: int, channels: int, *, flip_signs: bool = False) -> None:
-        super().__init__()
-        self.flip_signs = flip_signs
-        self.norm = nn.BatchNorm1d(in_channels)
-        self.linear = nn.Linear(in_channels, channels)
-
-    def forward(self, pe: Float[Tensor, "nodes features"]) -> Float[Tensor, "nodes channels"]:
-        if self.flip_signs and self.training:
-            pe = pe * (2 * torch.randint(0, 2, (1, pe.shape[1]), device=pe.device) - 1)
-        return self.linear(self.norm(pe))

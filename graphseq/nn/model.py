@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,8 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from graphseq.data.validate import validate_graph
-from graphseq.nn.encoders import PositionalEncoder, feature_encoder
+from graphseq.nn.block import GraphBlock
+from graphseq.nn.encoders import feature_encoder
 from graphseq.nn.heads import Level, Pool, make_head
+from graphseq.nn.positional import PositionalEncoder
 from graphseq.scan import Ragged
 
 
@@ -19,15 +21,16 @@ class GraphModel(nn.Module):
     """Encoded features through a stack of blocks into a head.
 
     A block is called as ``block(x, edge_index, segments, edge_attr, **structure)`` and returns the new
-    ``(x, edge_attr)``; ``segments`` holds the bounds of the graphs in the batch.
+    ``(x, edge_attr)``; ``segments`` holds the bounds of the graphs in the batch, and ``structure`` what blocks need
+    beyond the graph (see :class:`GraphBlock`).
 
     Args:
         in_channels: number of real node features; for integer features, the categories of each column.
         out_channels: number of outputs.
         blocks: the stack.
         edge_channels: as ``in_channels``, for edges; without edge features every edge gets the same learned vector.
-        pe_channels: number of positional features of a node, read from ``pe``; 0 for none.
-        pe_flip_signs: give the columns of ``pe`` random signs in training, as eigenvectors need.
+        positional: how to make the encoders of positions (:class:`PositionalEncoder`), each called with a quarter of
+            ``channels``; the data come with what they read.
         level: what is predicted: ``"node"``, ``"graph"`` or ``"edge"`` (pairs in ``edge_label_index``).
         channels: width of nodes and edges.
         dropout: in the head.
@@ -36,7 +39,7 @@ class GraphModel(nn.Module):
         validate: also search ``x`` and ``edge_attr`` for NaN and infinity on every call.
     """
 
-    needs: tuple[str, ...] = ("pe", "edge_label_index")
+    needs: tuple[str, ...] = ("edge_label_index",)
     """Further keys of ``Data`` that :meth:`forward` takes as keywords."""
 
     def __init__(
@@ -46,8 +49,7 @@ class GraphModel(nn.Module):
         blocks: Iterable[nn.Module],
         *,
         edge_channels: int | Sequence[int] | None = None,
-        pe_channels: int = 0,
-        pe_flip_signs: bool = False,
+        positional: Sequence[Callable[[int], PositionalEncoder]] = (),
         level: Level = "graph",
         channels: int = 64,
         dropout: float = 0.0,
@@ -57,12 +59,16 @@ class GraphModel(nn.Module):
     ) -> None:
         super().__init__()
         self.level, self.channels, self.validate = level, channels, validate
-        pe_width = max(1, channels // 4) if pe_channels else 0
-        self.node_encoder = feature_encoder(in_channels, channels - pe_width)
-        self.pe_encoder = PositionalEncoder(pe_channels, pe_width, flip_signs=pe_flip_signs) if pe_channels else None
+        width = max(1, channels // 4)
+        if len(positional) * width >= channels:
+            raise ValueError(f"positional must leave channels ({channels}) to features, got {len(positional)} encoders")
+        self.node_encoder = feature_encoder(in_channels, channels - len(positional) * width)
+        self.positional = nn.ModuleList(make(width) for make in positional)
         self.edge_encoder = feature_encoder(1 if edge_channels is None else edge_channels, channels)
         self.has_edge_features = edge_channels is not None
         self.blocks = nn.ModuleList(blocks)
+        needs = [key for block in self._graph_blocks() for key in block.needs]
+        self.needs = tuple(dict.fromkeys([*self.needs, *(encoder.key for encoder in self._encoders()), *needs]))
         self.head = make_head(level, channels, out_channels, layers=head_layers, dropout=dropout, pool=pool)
 
     def forward(
@@ -73,7 +79,6 @@ class GraphModel(nn.Module):
         edge_attr: Tensor | None = None,
         *,
         batch_size: int | None = None,
-        pe: Float[Tensor, "nodes pe"] | None = None,
         edge_label_index: Int[Tensor, "2 pairs"] | None = None,
         **structure: Any,
     ) -> Float[Tensor, "rows out"]:
@@ -85,9 +90,8 @@ class GraphModel(nn.Module):
             batch: graph of each node, sorted; one graph without it.
             edge_attr: edge features.
             batch_size: number of graphs, if graphs without nodes may stand at the end.
-            pe: positional features.
             edge_label_index: the pairs to score, at level ``"edge"``.
-            structure: what the blocks of the model need beyond this.
+            structure: what the positional encoders and the blocks of the model need beyond this, see ``needs``.
 
         Returns:
             One row a node, a graph or a pair.
@@ -101,20 +105,42 @@ class GraphModel(nn.Module):
             segments = Ragged(edge_index.new_tensor([0, x.shape[0]]))
         else:
             segments = Ragged.from_batch(batch, batch_size)
-        h = self.node_encoder(x)
-        if self.pe_encoder is not None:
-            if pe is None:
-                raise ValueError("pe must be given, since the model was made with pe_channels, got None")
-            h = torch.cat([h, self.pe_encoder(pe)], dim=-1)
+        h = torch.cat([self.node_encoder(x), *self._positions(structure, segments)], dim=-1)
         e = self._encoded_edges(h, edge_index, edge_attr)
-        structure = self.structure(x, edge_index, **structure)
+        predictions = [
+            self.head(self._through_blocks(h, edge_index, segments, e, variant), segments, edge_label_index)
+            for variant in self._structures(structure, x, edge_index)
+        ]
+        return predictions[0] if len(predictions) == 1 else torch.stack(predictions).mean(0)
+
+    def _graph_blocks(self) -> list[GraphBlock]:
+        return [block for block in self.blocks if isinstance(block, GraphBlock)]
+
+    def _structures(self, structure: dict[str, Any], x: Tensor, edge_index: Tensor) -> list[dict[str, Any]]:
+        for block in self._graph_blocks():
+            structure = block.prepare(structure, x, edge_index)
+        variants = [structure]
+        for block in self._graph_blocks():
+            variants = [new for variant in variants for new in block.variants(variant)]
+        return variants
+
+    def _through_blocks(
+        self, h: Tensor, edge_index: Tensor, segments: Ragged, e: Tensor, structure: dict[str, Any]
+    ) -> Tensor:
         for block in self.blocks:
             h, e = block(h, edge_index, segments, e, **structure)
-        return self.head(h, segments, edge_label_index)
+        return h
 
-    def structure(self, x: Tensor, edge_index: Tensor, **given: Any) -> dict[str, Any]:
-        """What the blocks need beyond the graph: as given, or made here once for all of them."""
-        return given
+    def _encoders(self) -> list[PositionalEncoder]:
+        return [encoder for encoder in self.positional if isinstance(encoder, PositionalEncoder)]
+
+    def _positions(self, structure: dict[str, Any], segments: Ragged) -> list[Tensor]:
+        """The encoded positions, whose keys are taken out of ``structure``."""
+        encodings = {key: structure.pop(key, None) for key in {encoder.key for encoder in self._encoders()}}
+        for key, encoding in encodings.items():
+            if encoding is None:
+                raise ValueError(f"{key} must be given, since the model was made to encode it, got None")
+        return [encoder(encodings[encoder.key], segments) for encoder in self._encoders()]
 
     def _encoded_edges(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor | None) -> Tensor:
         if not self.has_edge_features:

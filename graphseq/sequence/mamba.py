@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import silu
+from torch_geometric.nn.inits import reset
 
 from graphseq.scan import Ragged, selective_scan
 from graphseq.sequence.conv import causal_conv
@@ -156,24 +158,31 @@ class BiMamba(SequenceLayer):
     Args:
         channels: width of input and output.
         share_A: one ``A_log`` for both directions.
+        block: what makes each of the two, called as ``block(channels, **mamba)``; :class:`Mamba2`, for instance.
         scale: :math:`\gamma`; 1/2 keeps the size of the sum that of one direction.
-        mamba: further arguments of :class:`Mamba`.
+        mamba: further arguments of ``block``.
     """
 
     def __init__(
-        self, channels: int, *, share_A: bool = False, scale: float = 1.0, **mamba: int | float | bool
+        self,
+        channels: int,
+        *,
+        share_A: bool = False,
+        scale: float = 1.0,
+        block: Callable[..., SequenceLayer] = Mamba,
+        **mamba: int | float | bool,
     ) -> None:
         super().__init__(channels)
         self.scale = scale
-        self.ahead = Mamba(channels, **mamba)  # type: ignore[arg-type]
-        self.back = Mamba(channels, **mamba)  # type: ignore[arg-type]
+        self.ahead = block(channels, **mamba)
+        self.back = block(channels, **mamba)
         if share_A:
             self.back.A_log = self.ahead.A_log
         self.out_proj = nn.Linear(channels, channels)
 
     def reset_parameters(self) -> None:
         for layer in (self.ahead, self.back, self.out_proj):
-            layer.reset_parameters()
+            reset(layer)
 
     def mix(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
         """The equation above."""

@@ -54,7 +54,7 @@ class _ConvModel(GraphModel):
         layers: depth.
         dropout: in every layer and the head.
         norm: ``"batch_norm"`` or ``"layer_norm"``.
-        skeleton: ``pe_channels``, ``level``, ``pool``, ``head_layers`` and the rest of the skeleton's arguments.
+        skeleton: ``positional``, ``level``, ``pool``, ``head_layers`` and the rest of the skeleton's arguments.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class GPS(GraphModel):
         attention: ``"multihead"``, or ``"performer"`` for an approximation in linear memory.
         dropout: in every layer and the head.
         norm: ``"batch_norm"`` or ``"layer_norm"``.
-        skeleton: ``pe_channels``, ``level``, ``pool``, ``head_layers`` and the rest of the skeleton's arguments.
+        skeleton: ``positional``, ``level``, ``pool``, ``head_layers`` and the rest of the skeleton's arguments.
 
     Raises:
         ValueError: if ``heads`` does not divide ``channels``.

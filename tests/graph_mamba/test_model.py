@@ -67,17 +67,19 @@ def test_the_order_of_graphs_changes_nothing():
     torch.testing.assert_close(run(model, graphs[::-1]).flip(0), run(model, graphs), rtol=1e-10, atol=1e-10)
 
 
-def test_a_batch_of_graphs_without_nodes_has_a_row_each():
-    model = _model()
+@pytest.mark.parametrize("training", [True, False])
+def test_a_batch_of_graphs_without_nodes_has_a_row_each(training, backend):
+    model = _model().train(training)
     out = run(model, [edgeless_graph(0), edgeless_graph(0)])
     assert out.shape == (2, 2)
     assert out.isfinite().all()
 
 
 @pytest.mark.parametrize("graph", [random_graph(1), edgeless_graph(5), edgeless_graph(0)])
+@pytest.mark.parametrize("norm", ["batch_norm", "layer_norm"])
 @pytest.mark.parametrize("training", [True, False])
-def test_small_graphs_train(graph, training):
-    model = _model(norm="layer_norm").train(training)
+def test_small_graphs_train(graph, norm, training):
+    model = _model(norm=norm).train(training)
     run(model, [graph]).sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
@@ -167,20 +169,11 @@ def test_tokens_run_before_the_layers():
 
     graph = edgeless_graph(3)
     key = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
-    plain, shifted = _model(level="node"), _model(level="node", tokens=Shift())
+    plain, shifted = _model(level="node"), _model(level="node", tokens=lambda _: Shift())
     shifted.load_state_dict({name.replace("blocks.1", "blocks.2").replace("blocks.0", "blocks.1"): value
                              for name, value in plain.state_dict().items()})  # fmt: skip
     assert not torch.allclose(run(plain, [graph], order_key=key), run(shifted, [graph], order_key=key))
     assert torch.allclose(run(plain, [graph], order_key=0 * key), run(shifted, [graph], order_key=0 * key))
-
-
-def test_positional_features_are_read():
-    graph = random_graph(6)
-    model = _model(pe_channels=4)
-    pe = torch.randn(6, 4, dtype=torch.float64)
-    assert not torch.allclose(run(model, [graph], pe=pe), run(model, [graph], pe=2 * pe))
-    with pytest.raises(ValueError, match="pe must be given"):
-        run(model, [graph])
 
 
 def test_thread_count_changes_no_more_than_rounding():

@@ -1,5 +1,7 @@
 """Stage 1: the last row of a node's tokens sees all of them; numbering, batches and blocks change nothing."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -16,9 +18,13 @@ from graphseq.graph_mamba import (
     gmn,
     gmn_minus,
     gps_mamba,
+    graph_mamba_wang,
     neighbourhood_tokens,
+    stored_tokens,
 )
+from graphseq.nn import RandomWalkEncoder
 from graphseq.scan import Ragged
+from graphseq.sequence import Mamba, Mamba2
 from tests.graph_mamba.graphs import edgeless_graph, random_graph, relabelled, run
 
 SIZES = {"channels": 8, "layers": 1, "state_size": 4, "edge_channels": 2, "norm": "layer_norm"}
@@ -55,7 +61,7 @@ def _tokens(graph, m=2, M=3, s=2, **options):
 
 def test_a_node_hears_every_token_of_its_own_and_no_other():
     graph, probe = random_graph(5), _Probe()
-    stage = NeighbourhoodEncoder(8, 2, encoder=probe, state_size=4).double().eval()
+    stage = NeighbourhoodEncoder(8, 2, encoder=lambda _: probe, state_size=4).double().eval()
     x, e = torch.randn(5, 8, dtype=torch.float64), torch.randn(graph.num_edges, 8, dtype=torch.float64)
     out, same = stage(x, graph.edge_index, Ragged.equal(1, 5), e, tokens=_tokens(graph))
     out[3].sum().backward()
@@ -66,7 +72,7 @@ def test_a_node_hears_every_token_of_its_own_and_no_other():
 def test_the_nearest_token_is_the_row_that_is_read():
     """With a scan that lets nothing through, what is left is the residual of the root's row."""
     graph, probe = random_graph(5), _Probe()
-    stage = NeighbourhoodEncoder(8, 2, encoder=probe, state_size=4).double().eval()
+    stage = NeighbourhoodEncoder(8, 2, encoder=lambda _: probe, state_size=4).double().eval()
     for parameter in stage.layers.parameters():
         nn.init.zeros_(parameter)
     x, e = torch.randn(5, 8, dtype=torch.float64), torch.randn(graph.num_edges, 8, dtype=torch.float64)
@@ -197,10 +203,60 @@ def test_blocks_keep_less_for_the_gradient():
 
 def test_walk_features_can_take_the_place_of_subgraphs():
     graphs = [AddTokenWalks(2, 3, 2, seed=0)(graph) for graph in (random_graph(7), edgeless_graph(3))]
-    encoder = WalkEncoder(8, m=2, M=3, s=2)
-    tokens = NeighbourhoodEncoder(8, 2, encoder=encoder)
+    tokens = partial(NeighbourhoodEncoder, s=2, encoder=partial(WalkEncoder, m=2, M=3, s=2))
     model = _model(lambda *c, m, s, **sizes: GraphMamba(*c, tokens=tokens, **sizes))
     assert "token_walk" in model.needs
+    together = _run(model, graphs)
+    torch.testing.assert_close(together, torch.cat([_run(model, [graph]) for graph in graphs]), rtol=1e-10, atol=1e-10)
+
+
+def _walks(samples):
+    tokens = partial(NeighbourhoodEncoder, s=2, encoder=partial(WalkEncoder, m=2, M=3, s=2))
+    model = _model(lambda *c, m, s, **sizes: GraphMamba(*c, tokens=tokens, **sizes))
+    return model, AddTokenWalks(2, 3, 2, samples=samples, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["subgraphs", "walks"])
+def test_the_prediction_is_the_mean_over_all_samplings(kind):
+    if kind == "walks":
+        model, add = _walks(3)
+    else:
+        model, add = _model(), AddNeighbourhoodTokens(m=2, M=3, s=2, samples=3, seed=0)
+    graphs = [add(random_graph(9, 0)), add(random_graph(4, 1))]
+    batch = Batch.from_data_list(graphs)
+    tokens = model.blocks[0].encoder.read(
+        {key: batch[key] for key in model.needs if key in batch}, batch.edge_index, 13
+    )
+    each = [run(model, graphs, tokens=tokens.sampling(sample)) for sample in range(3)]
+    assert not torch.allclose(each[0], each[1])
+    torch.testing.assert_close(_run(model, graphs), torch.stack(each).mean(0), rtol=1e-12, atol=1e-12)
+
+
+def test_training_takes_one_sampling_in_each_step():
+    model = _model().train()
+    model.blocks[0]._shuffled = lambda h: h
+    graph = AddNeighbourhoodTokens(m=2, M=3, s=2, samples=3, seed=0)(random_graph(9))
+    model.blocks[1].ties = model.blocks[1].evaluation_ties
+    each = [run(model, [graph], tokens=stored_tokens(graph, 9).sampling(sample)) for sample in range(3)]
+    seen = set()
+    for _ in range(30):
+        out = _run(model, [graph])
+        seen.add([torch.allclose(out, one) for one in each].index(True))
+    assert seen == {0, 1, 2}
+
+
+@pytest.mark.parametrize("make", [gmn, gps_mamba, graph_mamba_wang])
+def test_another_sequence_model_takes_mambas_place(make):
+    sizes = {"m": 2, "s": 2} if make is gmn else {}
+    blocks = partial(Mamba2, head_size=4)
+    torch.manual_seed(1)
+    model = make(3, 2, level="node", block=blocks, **sizes, **SIZES).double().eval()
+    assert not [module for module in model.modules() if isinstance(module, Mamba)]
+    # Stage 1, both ways, and the layer; one way in Wang's.
+    directions = 1 if make is graph_mamba_wang else 2
+    expected = directions * len(model.blocks)
+    assert sum(isinstance(module, Mamba2) for module in model.modules()) == expected
+    graphs = [ADD(random_graph(9, 0)), ADD(edgeless_graph(4)), ADD(random_graph(1, 1))]
     together = _run(model, graphs)
     torch.testing.assert_close(together, torch.cat([_run(model, [graph]) for graph in graphs]), rtol=1e-10, atol=1e-10)
 
@@ -208,7 +264,7 @@ def test_walk_features_can_take_the_place_of_subgraphs():
 def test_the_small_preset_has_no_message_passing_between_layers():
     assert _model(gmn_minus).blocks[1].local is None
     assert _model(gmn).blocks[1].local is not None
-    for wrong in ({"pe_channels": 4}, {"local": True}):
+    for wrong in ({"positional": [RandomWalkEncoder]}, {"local": True}):
         with pytest.raises(ValueError, match="must not be set, since gmn_minus has none"):
             _model(gmn_minus, **wrong)
 

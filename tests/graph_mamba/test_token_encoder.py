@@ -107,5 +107,7 @@ def test_wrong_arguments_are_named(unchecked):
     with pytest.raises(ValueError, match="window must be at least 1, got 0"):
         WalkEncoder(4, m=1, M=1, s=1, window=0)
     data = AddTokenWalks(2, 1, 1)(random_graph(3))
-    with pytest.raises(ValueError, match=r"token_walk must have shape \[3, 9\] \(see AddTokenWalks\), got \[3, 5\]"):
+    with pytest.raises(
+        ValueError, match=r"token_walk must have shape \[3, 9\], or a multiple .* \(see AddTokenWalks\), got \[3, 5\]"
+    ):
         WalkEncoder(4, m=3, M=1, s=1).read(data.to_dict(), data.edge_index, 3)

@@ -75,7 +75,7 @@ def test_a_token_is_the_union_of_its_walks(name):
     walks = walk_visits(GRAPHS[name], NUM_NODES[name], 3, 2, 2, generator=torch.Generator().manual_seed(5))
     tokens = tokens_of_walks(walks, GRAPHS[name], NUM_NODES[name])
     for root, place, nodes, _, _ in _each(tokens):
-        expected = [root] if place == 6 else walks[place // 2][root, place % 2].flatten().tolist()
+        expected = walks[place // 2][root, place % 2].flatten().tolist()
         assert nodes.tolist() == sorted(set(expected))
 
 
@@ -94,7 +94,7 @@ def test_traversed_edges_are_those_walked_along_both_ways(name):
     walks = walk_visits(edges, n, 3, 2, 2, generator=torch.Generator().manual_seed(5))
     tokens = tokens_of_walks(walks, edges, n, edges="traversed")
     for root, place, _, _, ids in _each(tokens):
-        steps = [] if place == 6 else walks[place // 2][root, place % 2].unfold(1, 2, 1).reshape(-1, 2).tolist()
+        steps = walks[place // 2][root, place % 2].unfold(1, 2, 1).reshape(-1, 2).tolist()
         walked = {frozenset(step) for step in steps}
         expected = [edge for edge, ends in enumerate(edges.t().tolist()) if frozenset(ends) in walked]
         assert sorted(ids.tolist()) == expected
@@ -180,6 +180,32 @@ def test_graphs_come_back_from_a_batch_and_from_a_pickle():
     assert _same(stored_tokens(Batch.from_data_list([again]), 6), stored_tokens(graphs[0], 6))
 
 
+@pytest.mark.parametrize("edges", ["induced", "traversed", None])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_samplings_are_drawn_one_after_the_other(name, edges):
+    generator = torch.Generator().manual_seed(0)
+    arguments = GRAPHS[name], NUM_NODES[name], 2, 3, 2
+    each = [neighbourhood_tokens(*arguments, generator=generator, edges=edges) for _ in range(3)]
+    tokens = _tokens(name, m=2, edges=edges, samples=3)
+    assert tokens.per_root == 15
+    for sample, alone in enumerate(each):
+        assert _same(tokens.sampling(sample), alone)
+        assert _same(tokens.block(1, 3).sampling(sample), alone.block(1, 3))
+
+
+def test_samplings_are_stored_and_batched():
+    transform = AddNeighbourhoodTokens(m=2, M=3, s=2, samples=3, seed=1)
+    graphs = [transform(random_graph(size, size)) for size in (6, 1, 9)]
+    batch = Batch.from_data_list(graphs)
+    tokens = stored_tokens(batch, batch.num_nodes)
+    assert (tokens.samples, tokens.per_root) == (3, 15)
+    first = stored_tokens(graphs[0], 6)
+    assert all(_same(tokens.block(0, 6).sampling(sample), first.sampling(sample)) for sample in range(3))
+    graphs[1] = AddNeighbourhoodTokens(m=2, M=3, s=2, samples=2)(random_graph(1))
+    with pytest.raises(ValueError, match=r"token_samples must be the same for all graphs of a batch, got \[2, 3\]"):
+        stored_tokens(Batch.from_data_list(graphs), 16)
+
+
 def test_a_seed_makes_tokens_a_function_of_the_graph():
     graph = random_graph(12)
     fixed, fresh = AddNeighbourhoodTokens(3, 2, 1, seed=0), AddNeighbourhoodTokens(3, 2, 1)
@@ -206,6 +232,7 @@ def test_the_order_of_edges_does_not_matter_to_the_nodes():
         ({"M": 0}, "M must be at least 1, got 0"),
         ({"s": 0}, "s must be at least 1, got 0"),
         ({"num_nodes": 2}, "edge_index must hold nodes in 0..1, got values from 0 to 2"),
+        ({"samples": 0}, "samples must be at least 1, got 0"),
         ({"edges": "all"}, "edges must be 'induced', 'traversed' or None, got 'all'"),
     ],
 )
@@ -222,13 +249,15 @@ def test_a_container_that_does_not_fit_is_refused():
         TokenBatch(nodes, torch.arange(4), none, none[0], nodes[:2])
     with pytest.raises(ValueError, match=r"ptr must start at 0 and end at the number of members \(3\), got 0 and 2"):
         TokenBatch(nodes, torch.arange(3), none, none[0], nodes[:2])
+    with pytest.raises(ValueError, match=r"samples must divide the tokens of a root \(1\), got 2"):
+        TokenBatch(nodes, torch.arange(4), none, none[0], nodes, samples=2)
 
 
 def test_another_kind_of_data_is_refused():
     class Other(Data):
         pass
 
-    with pytest.raises(TypeError, match="data must be a Data, got Other"):
+    with pytest.raises(TypeError, match="data must be a Data, got a Other"):
         AddNeighbourhoodTokens(1, 1, 1)(Other(edge_index=GRAPHS["random"], num_nodes=15))
     with pytest.raises(ValueError, match="token_member must be given"):
         stored_tokens(random_graph(3), 3)

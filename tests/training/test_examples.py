@@ -6,6 +6,9 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import torch
+from torch_geometric.data import Data
+from torch_geometric.utils import erdos_renyi_graph
 
 from graphseq.data import describe
 from graphseq.training.budget import count_parameters
@@ -23,17 +26,35 @@ CHANNELS = {
     "peptides_func": (ATOMS, BONDS),
 }
 NETWORKS = sorted(path.stem for path in (EXAMPLES / "networks").glob("*.yaml"))
+ENCODINGS = sorted(path.stem for path in (EXAMPLES / "positional").glob("*.yaml"))
+
+
+def _parsed(*names: str) -> GraphCLI:
+    return GraphCLI([word for name in names for word in ("--config", str(EXAMPLES / f"{name}.yaml"))], run=False)
 
 
 @pytest.mark.parametrize(("preset", "network"), product(CHANNELS, NETWORKS))
 def test_every_network_of_every_preset_has_about_a_hundred_thousand_parameters(preset, network):
-    paths = [EXAMPLES / f"{preset}.yaml", EXAMPLES / "networks" / f"{network}.yaml"]
-    cli = GraphCLI([word for path in paths for word in ("--config", str(path))], run=False)
+    cli = _parsed(preset, f"networks/{network}")
     task = cli.parser.instantiate(cli.config).model
     in_channels, edge_channels = CHANNELS[preset]
     task.build(Signature(in_channels, edge_channels, describe(cli.config.data.name).task))
     # Widths are even: half a step of them is up to 6 % of this many parameters.
     assert count_parameters(task) == pytest.approx(100_000, rel=0.06)
+
+
+@pytest.mark.parametrize(("encoding", "network"), product(ENCODINGS, NETWORKS))
+def test_every_network_reads_the_encodings_laid_over_it(encoding, network):
+    cli = _parsed("ring_transfer", f"networks/{network}", f"positional/{encoding}")
+    made = cli.parser.instantiate(cli.config)
+    graph = Data(x=torch.randn(6, 5), edge_index=erdos_renyi_graph(6, 0.5), num_nodes=6)
+    for transform in (*made.data.pre_transforms, *made.data.transforms):
+        graph = transform(graph)
+    net = made.model.build(Signature(5, None, describe("ring-transfer").task))
+    (encoder,) = net.positional
+    needed = {key: graph[key] for key in net.needs if key in graph}
+    assert encoder.key in needed
+    assert net(graph.x, graph.edge_index, torch.zeros(6, dtype=torch.long), **needed).isfinite().all()
 
 
 def test_every_preset_is_known():

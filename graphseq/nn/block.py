@@ -1,0 +1,26 @@
+"""What a block of a graph model may ask for beyond the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class GraphBlock(nn.Module):
+    """A block that reads more than nodes and edges. One that does not may be any module with the same call.
+
+    A model calls each block as ``block(x, edge_index, segments, edge_attr, **structure)``. Before the first one, every
+    block in turn adds to ``structure`` what it needs and does not find there.
+    """
+
+    needs: tuple[str, ...] = ()
+    """Keys of ``Data`` that enter ``structure`` where the data have them."""
+
+    def prepare(self, structure: dict[str, Any], x: Tensor, edge_index: Tensor) -> dict[str, Any]:
+        """``structure`` with what this block needs, from the raw features and the edges of the batch."""
+        return structure
+
+    def variants(self, structure: dict[str, Any]) -> list[dict[str, Any]]:
+        """The structures over which the model's prediction is to be averaged; mostly the one given."""
+        return [structure]
