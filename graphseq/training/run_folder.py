@@ -25,7 +25,8 @@ class RunFolder(pl.Callback):
     ====================  ==========================================================================================
     ``config.yaml``       the whole configuration, from which the command line repeats or resumes the run
     ``metrics.csv``       every epoch
-    ``metrics.json``      the outcome: best epoch, validation and test there, parameters, seconds, epochs
+    ``metrics.json``      the outcome: best epoch, validation and test there, parameters, epochs, seconds by the
+                          clock and of the processor, which other work on the machine stretches less
     ``checkpoints/``      ``best.ckpt`` by validation score, ``last.ckpt`` of the last whole epoch
     ``environment.json``  versions, machine, threads, seed, commit
     ``curves.png``        loss and metric over epochs
@@ -48,8 +49,7 @@ class RunFolder(pl.Callback):
         self.version = version or time.strftime("%Y-%m-%d_%H-%M-%S")
         self.test = test
         self._past: list[dict[str, Any]] = []
-        self._seconds_before = 0.0
-        self._started = time.monotonic()
+        self._elapsed = _Elapsed()
 
     @property
     def path(self) -> Path:
@@ -82,13 +82,13 @@ class RunFolder(pl.Callback):
         ]
 
     def state_dict(self) -> dict[str, float]:
-        return {"seconds": self._seconds}
+        return self._elapsed.seconds
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        self._seconds_before = state_dict["seconds"]
+        self._elapsed = _Elapsed(state_dict)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._started = time.monotonic()
+        self._elapsed.start()
         if trainer.is_global_zero:
             _write(self.path / "environment.json", environment())
 
@@ -102,7 +102,7 @@ class RunFolder(pl.Callback):
         history = read_history(self.path / "metrics.csv")
         outcome: dict[str, Any] = {
             "epochs": trainer.current_epoch,
-            "seconds": round(self._seconds, 3),
+            **self._elapsed.seconds,
             "parameters": count_parameters(pl_module),
         }
         best = None
@@ -125,10 +125,6 @@ class RunFolder(pl.Callback):
         file = self.path / "metrics.json"
         return json.loads(file.read_text()) if file.exists() else {}
 
-    @property
-    def _seconds(self) -> float:
-        return self._seconds_before + time.monotonic() - self._started
-
     def _update_outcome(self, outcome: dict[str, Any]) -> None:
         _write(self.path / "metrics.json", {**self.outcome, **outcome})
 
@@ -140,6 +136,32 @@ class RunFolder(pl.Callback):
             if isinstance(logger, CSVLogger) and finished and trainer.is_global_zero:
                 logger.experiment.metrics[:0] = finished
                 logger.experiment.save()
+
+
+class _Elapsed:
+    """Seconds of a run over all its sittings.
+
+    Args:
+        before: seconds of the sittings before this one.
+    """
+
+    def __init__(self, before: dict[str, float] | None = None) -> None:
+        self._before = before or {}
+        self.start()
+
+    def start(self) -> None:
+        """Begin this sitting here."""
+        self._started = self._now()
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """So far: ``seconds`` by the clock, ``cpu_seconds`` of the processor."""
+        now = self._now()
+        return {name: round(self._before.get(name, 0.0) + now[name] - self._started[name], 3) for name in now}
+
+    @staticmethod
+    def _now() -> dict[str, float]:
+        return {"seconds": time.monotonic(), "cpu_seconds": time.process_time()}
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

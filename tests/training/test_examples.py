@@ -23,6 +23,7 @@ CHANNELS = {
     "molesol": (ATOMS, BONDS),
     "minesweeper": (7, None),
     "ring_transfer": (5, None),
+    "long_range": (5, None),
     "peptides_func": (ATOMS, BONDS),
 }
 NETWORKS = sorted(path.stem for path in (EXAMPLES / "networks").glob("*.yaml"))
