@@ -4,6 +4,7 @@ from graphseq.data.benchmark import Benchmark, Task
 from graphseq.data.catalogue import load
 from graphseq.data.dag import AddDag, AddLineGraph, DagData
 from graphseq.data.generated import (
+    AssociativeRecall,
     CliquePathTransfer,
     CrossedRingTransfer,
     GraphProperties,
@@ -12,6 +13,7 @@ from graphseq.data.generated import (
     TreeNeighborsMatch,
     TreeTransfer,
     WalkRecall,
+    WordProblem,
 )
 from graphseq.data.loaders import PeptidesFunc, WikipediaPages
 from graphseq.data.manifest import File, Manifest, describe, names
@@ -22,6 +24,7 @@ from graphseq.data.validate import validate_graph
 __all__ = [
     "AddDag",
     "AddLineGraph",
+    "AssociativeRecall",
     "Benchmark",
     "CliquePathTransfer",
     "CrossedRingTransfer",
@@ -37,6 +40,7 @@ __all__ = [
     "TreeTransfer",
     "WalkRecall",
     "WikipediaPages",
+    "WordProblem",
     "describe",
     "fetch",
     "load",

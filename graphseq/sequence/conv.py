@@ -36,11 +36,7 @@ class CausalConv(nn.Conv1d):
         weight = self.weight.squeeze(1)
         if past is None:
             return causal_conv(x, weight, self.bias, topology), None
-        # What came before is laid before the segment, so that one convolution serves both.
-        longer = _with_past(topology, past.shape[2])
-        values = x.new_empty(longer.topology.num_states, x.shape[1])
-        values = values.index_copy(0, longer.past.flatten(), past.to(x.dtype).transpose(1, 2).flatten(0, 1))
-        values = values.index_copy(0, longer.tokens, x)
+        longer, values = with_past(x, topology, past)
         y = causal_conv(values, weight, self.bias, longer.topology)[longer.tokens]
         return y, values[longer.last].transpose(1, 2)
 
@@ -49,26 +45,33 @@ class CausalConv(nn.Conv1d):
         return self.weight.new_zeros(streams, self.out_channels, self.kernel_size[0] - 1)
 
 
-class _WithPast(NamedTuple):
+class WithPast(NamedTuple):
+    """Segments that each lie behind their past, in scan direction."""
+
     topology: Ragged
     tokens: Tensor  # where each token lies, [T]
     past: Tensor  # where each segment's past lies, [segments, past]
     last: Tensor  # where the next past lies, [segments, past]
 
 
-def _with_past(topology: Ragged, past: int) -> _WithPast:
-    """Each segment behind its past, in scan direction."""
-    key = ("with past", past)
+def with_past(
+    x: Float[Tensor, "T d"], topology: Ragged, past: Float[Tensor, "segments d past"]
+) -> tuple[WithPast, Float[Tensor, "longer d"]]:
+    """What came before each segment laid before it, so that one convolution serves both."""
+    key = ("with past", past.shape[2])
     if key not in topology.cache:
-        longer = topology.ptr + past * torch.arange(topology.num_segments + 1, device=topology.device)
-        taps = torch.arange(past, device=topology.device)
-        topology.cache[key] = _WithPast(
-            Ragged(longer),
-            longer[:-1][topology.segment] + past + topology.position,
-            longer[:-1, None] + taps,
-            longer[1:, None] - past + taps,
+        bounds = topology.ptr + past.shape[2] * torch.arange(topology.num_segments + 1, device=topology.device)
+        taps = torch.arange(past.shape[2], device=topology.device)
+        topology.cache[key] = WithPast(
+            Ragged(bounds),
+            bounds[:-1][topology.segment] + past.shape[2] + topology.position,
+            bounds[:-1, None] + taps,
+            bounds[1:, None] - past.shape[2] + taps,
         )
-    return topology.cache[key]
+    longer = topology.cache[key]
+    values = x.new_empty(longer.topology.num_states, x.shape[1])
+    values = values.index_copy(0, longer.past.flatten(), past.to(x.dtype).transpose(1, 2).flatten(0, 1))
+    return longer, values.index_copy(0, longer.tokens, x)
 
 
 def causal_conv(
