@@ -235,6 +235,9 @@ class PathModel(SequenceModel):
         if level != "node":
             raise ValueError(f"level must be 'node', since every token has an output, got {level!r}")
         self.level = level
+        chosen = "".join(f", {name}={value}" for name, value in (options or {}).items())
+        # By which a record of results tells the layers apart.
+        self.title = f"{layer}{chosen}"
 
     def forward(  # type: ignore[override]
         self,
