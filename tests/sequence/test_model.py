@@ -69,6 +69,11 @@ def test_a_layer_of_ones_own():
     assert model.layers[0].state_size == 4
 
 
+def test_a_path_model_is_known_by_its_layer():
+    model = PathModel(2, 3, "delta_product", channels=8, options={"steps": 2, "heads": 1})
+    assert model.title == "delta_product, steps=2, heads=1"
+
+
 def test_graphs_of_a_batch_are_segments():
     model = PathModel(2, 3, "delta_net", channels=16).double()
     graphs = [Data(x=torch.randn(n, 2, dtype=torch.float64), edge_index=torch.zeros(2, 0).long()) for n in (4, 7)]
