@@ -4,6 +4,7 @@ from graphseq.data.benchmark import Benchmark, Task
 from graphseq.data.catalogue import load
 from graphseq.data.dag import AddDag, AddLineGraph, DagData
 from graphseq.data.generated import (
+    AssociativeRecall,
     CliquePathTransfer,
     CrossedRingTransfer,
     GraphProperties,
@@ -12,6 +13,7 @@ from graphseq.data.generated import (
     TreeNeighborsMatch,
     TreeTransfer,
     WalkRecall,
+    WordProblem,
 )
 from graphseq.data.laplacian import AddLaplacianPE
 from graphseq.data.loaders import PeptidesFunc, WikipediaPages
@@ -25,6 +27,7 @@ __all__ = [
     "AddDag",
     "AddLaplacianPE",
     "AddLineGraph",
+    "AssociativeRecall",
     "Benchmark",
     "CliquePathTransfer",
     "CrossedRingTransfer",
@@ -41,6 +44,7 @@ __all__ = [
     "TreeTransfer",
     "WalkRecall",
     "WikipediaPages",
+    "WordProblem",
     "describe",
     "fetch",
     "load",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,8 +13,8 @@ from torch.nn.functional import silu
 from torch_geometric.nn.inits import reset
 
 from graphseq.scan import Ragged, selective_scan
-from graphseq.sequence.conv import causal_conv
-from graphseq.sequence.layer import SequenceLayer, set_step_bias
+from graphseq.sequence.conv import CausalConv
+from graphseq.sequence.layer import SequenceLayer, StreamingLayer, positive, set_step_bias
 
 
 class MambaState(NamedTuple):
@@ -24,7 +24,7 @@ class MambaState(NamedTuple):
     ssm: Float[Tensor, "streams inner state"]
 
 
-class Mamba(SequenceLayer):
+class Mamba(StreamingLayer):
     r"""Mamba-1 block, without norm and residual.
 
     .. math::
@@ -63,16 +63,14 @@ class Mamba(SequenceLayer):
         bias: bool = False,
     ) -> None:
         super().__init__(channels)
-        for name, size in (("state_size", state_size), ("conv_size", conv_size), ("expand", expand)):
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
+        positive(state_size=state_size, conv_size=conv_size, expand=expand)
         self.state_size, self.conv_size, self.expand = state_size, conv_size, expand
         self.dt_rank = dt_rank or math.ceil(channels / 16)
         self.dt_min, self.dt_max = dt_min, dt_max
         inner = expand * channels
         self.in_proj = nn.Linear(channels, 2 * inner, bias=bias)
-        self.conv1d = nn.Conv1d(inner, inner, conv_size, groups=inner)
-        self.x_proj = nn.Linear(inner, self.dt_rank + 2 * state_size, bias=False)
+        self.conv1d = CausalConv(inner, conv_size)
+        self.x_proj = nn.Linear(inner, self.dt_rank + self._selective_rows(), bias=False)
         self.dt_proj = nn.Linear(self.dt_rank, inner)
         self.A_log = nn.Parameter(torch.empty(inner, state_size))
         self.D = nn.Parameter(torch.empty(inner))
@@ -91,15 +89,20 @@ class Mamba(SequenceLayer):
             self.A_log.copy_(rates.log().expand_as(self.A_log))
             self.D.fill_(1)
 
-    def mix(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
+    def run(
+        self, x: Float[Tensor, "tokens channels"], topology: Ragged, state: MambaState | None = None
+    ) -> tuple[Float[Tensor, "tokens channels"], MambaState | None]:
         """The equations above, each segment causally."""
+        conv, ssm = (None, None) if state is None else state
         a, z = self.in_proj(x).chunk(2, dim=-1)
-        a = silu(causal_conv(a, self.conv1d.weight.squeeze(1), self.conv1d.bias, topology))
-        return self.out_proj(self._scan(a, z, topology)[0])
+        a, conv = self.conv1d(a, topology, conv)
+        y, ssm = self._scan(silu(a), z, topology, ssm)
+        return self.out_proj(y), None if conv is None else MambaState(conv, ssm)
 
     def _scan(self, a: Tensor, z: Tensor, topology: Ragged, initial: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        low_rank, B, C = self.x_proj(a).split([self.dt_rank, self.state_size, self.state_size], dim=-1)
-        return selective_scan(  # type: ignore[return-value]
+        low_rank, selective = self.x_proj(a).tensor_split([self.dt_rank], dim=-1)
+        B, C = self._input_and_output(selective)
+        return self._recurrence(  # type: ignore[return-value]
             a,
             low_rank @ self.dt_proj.weight.t(),
             -torch.exp(self.A_log.float() if self.A_log.dtype in (torch.float16, torch.bfloat16) else self.A_log),
@@ -114,34 +117,24 @@ class Mamba(SequenceLayer):
             return_last=True,
         )
 
+    # What the variants in files of their own replace.
+    _recurrence = staticmethod(selective_scan)
+
+    def _selective_rows(self) -> int:
+        return 2 * self.state_size
+
+    def _input_and_output(self, selective: Tensor) -> tuple[Tensor, Tensor]:
+        """B and C from what ``x_proj`` gives beside the step size."""
+        B, C = selective.chunk(2, dim=-1)
+        return B, C
+
     def initial_state(self, streams: int) -> MambaState:
         """The state before the first token of each stream."""
         inner = self.expand * self.channels
-        return MambaState(
-            self.D.new_zeros(streams, inner, self.conv_size - 1), self.A_log.new_zeros(streams, inner, self.state_size)
-        )
+        return MambaState(self.conv1d.no_past(streams), self.A_log.new_zeros(streams, inner, self.state_size))
 
-    def step(
-        self, x: Float[Tensor, "streams channels"], state: MambaState
-    ) -> tuple[Float[Tensor, "streams channels"], MambaState]:
-        """One token of each stream; a loop of steps equals a call of the layer.
-
-        Args:
-            x: the next token of each stream.
-            state: what :meth:`initial_state` or the last step returned; it is not changed.
-        """
-        a, z = self.in_proj(x).chunk(2, dim=-1)
-        window = torch.cat([state.conv, a[..., None]], dim=-1)
-        a = (window * self.conv1d.weight.squeeze(1)).sum(-1)
-        a = silu(a if self.conv1d.bias is None else a + self.conv1d.bias)
-        y, ssm = self._scan(a, z, Ragged.equal(x.shape[0], 1, x.device), state.ssm)
-        return self.out_proj(y), MambaState(window[..., 1:], ssm)
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({self.channels}, state_size={self.state_size}, conv_size={self.conv_size}, "
-            f"expand={self.expand})"
-        )
+    def sizes(self) -> dict[str, Any]:
+        return {"state_size": self.state_size, "conv_size": self.conv_size, "expand": self.expand}
 
 
 class BiMamba(SequenceLayer):

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from graphseq.scan import Ragged, selective_scan
-from graphseq.sequence.conv import causal_conv
-from graphseq.sequence.layer import SequenceLayer, set_step_bias
+from graphseq.sequence.conv import CausalConv
+from graphseq.sequence.layer import StreamingLayer, positive, set_step_bias
 
 
-class Mamba2(SequenceLayer):
+class Mamba2State(NamedTuple):
+    """What a stream carries from token to token, one row a stream."""
+
+    conv: Float[Tensor, "streams convolved past"]
+    ssm: Float[Tensor, "streams inner state"]
+
+
+class Mamba2(StreamingLayer):
     r"""Mamba-2 block, without outer norm and residual: one decay a head.
 
     .. math::
@@ -53,6 +62,7 @@ class Mamba2(SequenceLayer):
         norm_eps: float = 1e-5,
     ) -> None:
         super().__init__(channels)
+        positive(state_size=state_size, conv_size=conv_size, expand=expand, head_size=head_size, groups=groups)
         inner = expand * channels
         if inner % head_size:
             raise ValueError(f"head_size must divide expand * channels = {inner}, got {head_size}")
@@ -64,7 +74,7 @@ class Mamba2(SequenceLayer):
         self.dt_min, self.dt_max = dt_min, dt_max
         convolved = inner + 2 * groups * state_size
         self.in_proj = nn.Linear(channels, inner + convolved + self.heads, bias=False)
-        self.conv1d = nn.Conv1d(convolved, convolved, conv_size, groups=convolved)
+        self.conv1d = CausalConv(convolved, conv_size)
         self.dt_bias = nn.Parameter(torch.empty(self.heads))
         self.A_log = nn.Parameter(torch.empty(self.heads))
         self.D = nn.Parameter(torch.empty(self.heads))
@@ -82,17 +92,20 @@ class Mamba2(SequenceLayer):
             self.A_log.copy_(torch.empty_like(self.A_log).uniform_(1, 16).log())
             self.D.fill_(1)
 
-    def mix(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
+    def run(
+        self, x: Float[Tensor, "tokens channels"], topology: Ragged, state: Mamba2State | None = None
+    ) -> tuple[Float[Tensor, "tokens channels"], Mamba2State | None]:
         """The equations above, each segment causally."""
+        conv, ssm = (None, None) if state is None else state
         projected = self.groups * self.state_size
         z, xBC, dt = self.in_proj(x).split([self.inner, self.inner + 2 * projected, self.heads], dim=-1)
-        xBC = silu(causal_conv(xBC, self.conv1d.weight.squeeze(1), self.conv1d.bias, topology))
-        a, B, C = xBC.split([self.inner, projected, projected], dim=-1)
+        xBC, conv = self.conv1d(xBC, topology, conv)
+        a, B, C = silu(xBC).split([self.inner, projected, projected], dim=-1)
 
         def per_channel(values: Tensor) -> Tensor:
             return values.repeat_interleave(self.head_size, dim=-1)
 
-        scanned = selective_scan(
+        scanned, ssm = selective_scan(
             a,
             per_channel(dt),
             -per_channel(torch.exp(self.A_log))[:, None].expand(-1, self.state_size),
@@ -102,8 +115,14 @@ class Mamba2(SequenceLayer):
             delta_bias=per_channel(self.dt_bias),
             delta_softplus=True,
             topology=topology,
+            initial=ssm,
+            return_last=True,
         )
-        return self.out_proj(self.norm(scanned * silu(z)))
+        return self.out_proj(self.norm(scanned * silu(z))), None if conv is None else Mamba2State(conv, ssm)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.channels}, state_size={self.state_size}, heads={self.heads})"
+    def initial_state(self, streams: int) -> Mamba2State:
+        """The state before the first token of each stream."""
+        return Mamba2State(self.conv1d.no_past(streams), self.A_log.new_zeros(streams, self.inner, self.state_size))
+
+    def sizes(self) -> dict[str, Any]:
+        return {"state_size": self.state_size, "heads": self.heads}

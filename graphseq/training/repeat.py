@@ -62,7 +62,7 @@ def _record(runs: list[GraphCLI], command: str, seeds: list[int]) -> Record:
         task=f"{task.level} {task.kind}",
         dataset=first.datamodule.name,
         split=", ".join(sorted({str(cli.datamodule.split) for cli in runs})),
-        model=type(first.model.network).__name__,
+        model=getattr(first.model.network, "title", type(first.model.network).__name__),
         metric=task.metric,
         maximize=task.maximize,
         seeds=seeds,

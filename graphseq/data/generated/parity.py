@@ -83,3 +83,8 @@ def _edges(parent: np.ndarray, closed: bool) -> torch.Tensor:
     if closed:
         links = np.concatenate([links, [[len(parent)], [0]]], axis=1)
     return to_undirected(torch.from_numpy(links))
+
+
+def path_edges(num_nodes: int) -> torch.Tensor:
+    """Both directions of a path."""
+    return _edges(np.arange(num_nodes - 1), closed=False)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from graphseq.data.benchmark import Task
+from graphseq.data.generated.associative_recall import AssociativeRecall
 from graphseq.data.generated.dataset import GeneratedDataset
 from graphseq.data.generated.neighbors_match import TreeNeighborsMatch
 from graphseq.data.generated.parity import MarkedParity
@@ -21,6 +22,7 @@ from graphseq.data.generated.transfer import (
     Transfer,
     TreeTransfer,
 )
+from graphseq.data.generated.word_problem import WordProblem, product_table
 from graphseq.data.loaded import Loaded, Split
 
 
@@ -144,6 +146,39 @@ def walk_recall(
     return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(num_keys + 1, num_values + 1))
 
 
+def word_problem(
+    *,
+    group: str = "s3",
+    num_nodes: int | tuple[int, int] = (3, 40),
+    test_nodes: int | tuple[int, int] = 80,
+    num_train: int = 2000,
+    num_val: int = 200,
+    num_test: int = 200,
+    seed: int = 0,
+) -> Loaded:
+    """Word problems, trained and validated on ``num_nodes`` and tested on ``test_nodes``."""
+    order = len(product_table(group))
+    make, longer = (partial(WordProblem, group, nodes) for nodes in (num_nodes, test_nodes))
+    loaded = _joined([make, make, longer], [num_train, num_val, num_test], seed, _accuracy("node", order))
+    return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(order,))
+
+
+def associative_recall(
+    *,
+    num_pairs: int = 16,
+    num_keys: int = 64,
+    num_values: int = 16,
+    num_train: int = 2000,
+    num_val: int = 200,
+    num_test: int = 200,
+    seed: int = 0,
+) -> Loaded:
+    """Recall on sequences."""
+    make = partial(AssociativeRecall, num_pairs, num_keys, num_values)
+    loaded = _joined([make, make, make], [num_train, num_val, num_test], seed, _accuracy("node", num_values))
+    return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(num_keys + 1, num_values + 1))
+
+
 RECIPES: dict[str, Callable[..., Loaded]] = {
     "ring-transfer": partial(transfer, RingTransfer),
     "crossed-ring-transfer": partial(transfer, CrossedRingTransfer),
@@ -153,6 +188,8 @@ RECIPES: dict[str, Callable[..., Loaded]] = {
     "graph-properties": graph_properties,
     "marked-parity": marked_parity,
     "walk-recall": walk_recall,
+    "word-problem": word_problem,
+    "associative-recall": associative_recall,
 }
 
 

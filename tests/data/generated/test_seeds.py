@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from graphseq.data import (
+    AssociativeRecall,
     CliquePathTransfer,
     CrossedRingTransfer,
     GraphProperties,
@@ -13,11 +14,13 @@ from graphseq.data import (
     TreeNeighborsMatch,
     TreeTransfer,
     WalkRecall,
+    WordProblem,
     load,
 )
 from graphseq.data.generated.recipes import RECIPES
 
 KINDS = {
+    AssociativeRecall: {"num_graphs": 8},
     CliquePathTransfer: {"num_graphs": 8, "random_features": True},
     CrossedRingTransfer: {"num_graphs": 8, "random_features": True},
     GraphProperties: {"num_graphs": 4},
@@ -26,6 +29,7 @@ KINDS = {
     TreeNeighborsMatch: {"num_permutations": 4},
     TreeTransfer: {"num_graphs": 8, "random_features": True},
     WalkRecall: {"num_graphs": 8},
+    WordProblem: {"num_graphs": 8},
 }
 
 
@@ -61,7 +65,7 @@ def test_making_data_leaves_the_global_generators_alone(kind):
 def test_parts_have_the_sizes_asked_for_and_differ(name):
     bench = load(name, num_train=6, num_val=5, num_test=4)
     assert (len(bench.train), len(bench.val), len(bench.test)) == (6, 5, 4)
-    if name in ("graph-properties", "marked-parity", "walk-recall"):
+    if name in ("graph-properties", "marked-parity", "walk-recall", "word-problem", "associative-recall"):
         assert not any(
             one.x.shape == other.x.shape and torch.equal(one.x, other.x) for one in bench.train for other in bench.val
         )
