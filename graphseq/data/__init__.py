@@ -16,6 +16,7 @@ from graphseq.data.generated import (
 from graphseq.data.loaders import PeptidesFunc, WikipediaPages
 from graphseq.data.manifest import File, Manifest, describe, names
 from graphseq.data.mirror import fetch
+from graphseq.data.orient import BreadthFirstOrder, DegreeOrder, GivenOrder, NodeOrder, OrientEdges, RandomOrder
 from graphseq.data.trusted import trusted_pyg_classes
 from graphseq.data.validate import validate_graph
 
@@ -23,14 +24,20 @@ __all__ = [
     "AddDag",
     "AddLineGraph",
     "Benchmark",
+    "BreadthFirstOrder",
     "CliquePathTransfer",
     "CrossedRingTransfer",
     "DagData",
+    "DegreeOrder",
     "File",
+    "GivenOrder",
     "GraphProperties",
     "Manifest",
     "MarkedParity",
+    "NodeOrder",
+    "OrientEdges",
     "PeptidesFunc",
+    "RandomOrder",
     "RingTransfer",
     "Task",
     "TreeNeighborsMatch",

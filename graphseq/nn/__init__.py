@@ -3,6 +3,7 @@
 from graphseq.nn.encoders import CategoricalEncoder, PositionalEncoder, feature_encoder
 from graphseq.nn.gated_gcn import GatedGCN
 from graphseq.nn.heads import EdgeHead, GraphHead, NodeHead
+from graphseq.nn.image import ImageModel
 from graphseq.nn.model import GraphModel
 from graphseq.nn.norm import node_norm
 
@@ -12,6 +13,7 @@ __all__ = [
     "GatedGCN",
     "GraphHead",
     "GraphModel",
+    "ImageModel",
     "NodeHead",
     "PositionalEncoder",
     "feature_encoder",
