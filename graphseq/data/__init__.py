@@ -4,6 +4,7 @@ from graphseq.data.benchmark import Benchmark, Task
 from graphseq.data.catalogue import load
 from graphseq.data.dag import AddDag, AddLineGraph, DagData
 from graphseq.data.generated import (
+    ArrowPointing,
     CliquePathTransfer,
     CrossedRingTransfer,
     GraphProperties,
@@ -23,6 +24,7 @@ from graphseq.data.validate import validate_graph
 __all__ = [
     "AddDag",
     "AddLineGraph",
+    "ArrowPointing",
     "Benchmark",
     "BreadthFirstOrder",
     "CliquePathTransfer",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
@@ -15,16 +15,15 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import degree
 
 
-@runtime_checkable
-class NodeOrder(Protocol):
+class NodeOrder(ABC):
     """Ranks the nodes of a graph."""
 
-    def __call__(self, data: Data) -> Tensor:
+    @abstractmethod
+    def rank(self, data: Data) -> Tensor:
         """A different number for each node, ``[num_nodes]``."""
-        ...
 
 
-class GivenOrder:
+class GivenOrder(NodeOrder):
     """By a key of the data, or by the numbers of the nodes: what the released code of pLSTM does.
 
     Nodes that are equal under the key are ranked by their numbers.
@@ -36,7 +35,7 @@ class GivenOrder:
     def __init__(self, key: str | None = None) -> None:
         self.key = key
 
-    def __call__(self, data: Data) -> Tensor:
+    def rank(self, data: Data) -> Tensor:
         if self.key is None:
             return torch.arange(data.num_nodes)
         if self.key not in data:
@@ -44,7 +43,7 @@ class GivenOrder:
         return _ranks(data[self.key])
 
 
-class DegreeOrder:
+class DegreeOrder(NodeOrder):
     """By degree, ascending; equal ones by their numbers.
 
     Args:
@@ -54,12 +53,12 @@ class DegreeOrder:
     def __init__(self, descending: bool = False) -> None:
         self.descending = descending
 
-    def __call__(self, data: Data) -> Tensor:
+    def rank(self, data: Data) -> Tensor:
         count = degree(data.edge_index.flatten(), data.num_nodes)
         return _ranks(-count if self.descending else count)
 
 
-class BreadthFirstOrder:
+class BreadthFirstOrder(NodeOrder):
     """As a breadth-first search meets them; among the nodes that one node leads to, by their numbers.
 
     Args:
@@ -70,7 +69,7 @@ class BreadthFirstOrder:
     def __init__(self, root: int | None = None) -> None:
         self.root = root
 
-    def __call__(self, data: Data) -> Tensor:
+    def rank(self, data: Data) -> Tensor:
         num_nodes = int(data.num_nodes or 0)
         if self.root is not None and not 0 <= self.root < num_nodes:
             raise ValueError(f"root must be a node in 0..{num_nodes - 1}, got {self.root}")
@@ -88,7 +87,7 @@ class BreadthFirstOrder:
         return torch.from_numpy(rank)
 
 
-class RandomOrder:
+class RandomOrder(NodeOrder):
     """Uniformly random. As a ``transform``, which is applied on every access, it gives a new order each epoch.
 
     Args:
@@ -98,7 +97,7 @@ class RandomOrder:
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
 
-    def __call__(self, data: Data) -> Tensor:
+    def rank(self, data: Data) -> Tensor:
         generator = None if self.seed is None else torch.Generator().manual_seed(self.seed)
         return torch.randperm(int(data.num_nodes or 0), generator=generator)
 
@@ -128,7 +127,7 @@ class OrientEdges(BaseTransform):
         """``data`` with other edges, sorted by the ranks of their nodes."""
         if data.edge_index is None:
             raise ValueError(f"data must have an edge_index, got the keys {data.keys()}")
-        rank = self.order(data)
+        rank = self.order.rank(data)
         source, target = rank[data.edge_index]
         turned = source > target
         low, high = torch.minimum(source, target), torch.maximum(source, target)

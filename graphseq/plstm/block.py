@@ -24,12 +24,12 @@ class PLSTMBlock(nn.Module):
         channels: width.
         layer: called with the normalised ``x`` and whatever else the block is called with.
         dropout: on what is added.
-        expand: inner width of the feed-forward part over ``channels``, before it is rounded up to a multiple of 64.
+        expand: inner width of the feed-forward part over ``channels``.
     """
 
     def __init__(self, channels: int, layer: nn.Module, *, dropout: float = 0.0, expand: int = 4) -> None:
         super().__init__()
-        inner = 64 * -(-expand * channels // 64)
+        inner = expand * channels
         self.layer = layer
         self.layer_norm, self.norm = nn.RMSNorm(channels, eps=1e-5), nn.RMSNorm(channels, eps=1e-5)
         self.up, self.down = nn.Linear(channels, inner), nn.Linear(inner, channels)

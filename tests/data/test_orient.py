@@ -24,7 +24,7 @@ def _graph(seed=0, nodes=12, edges=20):
 def test_every_edge_stays_once_and_points_to_the_later_node(order):
     data = _graph()
     torch.manual_seed(1)
-    rank = order(data)
+    rank = order.rank(data)
     assert isinstance(order, NodeOrder)
     assert rank.sort().values.tolist() == list(range(12))
     torch.manual_seed(1)
@@ -45,7 +45,7 @@ def test_every_edge_stays_once_and_points_to_the_later_node(order):
 def test_breadth_first_ranks_grow_with_the_distance_in_each_component():
     graph = nx.disjoint_union(nx.random_labeled_tree(9, seed=2), nx.star_graph(4))
     data = from_networkx(graph)
-    rank = BreadthFirstOrder(root=4)(data)
+    rank = BreadthFirstOrder(root=4).rank(data)
     hops = nx.single_source_shortest_path_length(graph, 4)
     by_rank = sorted(hops, key=lambda node: int(rank[node]))
     assert by_rank[0] == 4 and [hops[node] for node in by_rank] == sorted(hops.values())
@@ -70,10 +70,10 @@ def test_graphs_without_edges_and_without_nodes():
 
 def test_orders_by_degree_and_by_a_seed():
     path = Data(edge_index=to_undirected(torch.tensor([[0, 1], [1, 2]])), num_nodes=3)
-    assert DegreeOrder()(path).tolist() == [0, 2, 1] and DegreeOrder(True)(path).tolist() == [1, 0, 2]
-    assert torch.equal(RandomOrder(3)(path), RandomOrder(3)(path))
+    assert DegreeOrder().rank(path).tolist() == [0, 2, 1] and DegreeOrder(True).rank(path).tolist() == [1, 0, 2]
+    assert torch.equal(RandomOrder(3).rank(path), RandomOrder(3).rank(path))
     many = Data(edge_index=path.edge_index, num_nodes=50)
-    assert not torch.equal(RandomOrder()(many), RandomOrder()(many))
+    assert not torch.equal(RandomOrder().rank(many), RandomOrder().rank(many))
 
 
 def test_what_is_missing_is_named():
