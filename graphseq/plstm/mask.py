@@ -77,7 +77,7 @@ class PackedColumns(Columns):
 
 def reach(where: Routes, columns: Tensor, source: Tensor, transition: Tensor, mark: Tensor) -> Tensor:
     """How much of each node arrives at each other, ``[*nodes, heads, size]``."""
-    return where.collect(mark, where.scan(transition, where.emit(source, columns)))
+    return where.collect(mark, where.scan(transition, source[..., None] * where.behind(columns)))
 
 
 def attend(columns: Columns, mask: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

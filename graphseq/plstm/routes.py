@@ -25,9 +25,9 @@ class Routes:
     gates: dict[str, tuple[int, ...]]
     names: ClassVar[dict[str, str]]
 
-    def emit(self, source: Tensor, x: Tensor) -> Tensor:
-        """``source`` times what the node holds that each edge leaves."""
-        return _times(source, x)
+    def behind(self, x: Tensor) -> Tensor:
+        """What the node holds that each edge leaves; it may lack axes in front, or have them of size 1."""
+        return x
 
     def scan(self, transition: Tensor, emitted: Tensor) -> Tensor:
         """The states on the edges."""
@@ -111,8 +111,8 @@ class GraphRoutes(Routes):
         self.gates = {"source": edges, "transition": links, "mark": edges, "direct": self.nodes}
         self._tail, self._head = topology.node_edge_index.flip(0) if topology.reversed else topology.node_edge_index
 
-    def emit(self, source: Tensor, x: Tensor) -> Tensor:
-        return _times(source, x.index_select(0, self._tail))
+    def behind(self, x: Tensor) -> Tensor:
+        return x.index_select(0, self._tail)
 
     def ahead(self, x: Tensor) -> Tensor:
         return x.index_select(0, self._head)

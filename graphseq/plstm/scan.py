@@ -146,9 +146,10 @@ def _recurrent(
     where: Routes, query: Tensor, key: Tensor, value: Tensor, source: Tensor, transition: Tensor, mark: Tensor
 ) -> Tensor:
     size = key.shape[-1], value.shape[-1]
-    held = (key[..., :, None] * value[..., None, :]).flatten(-2)
-    states = where.scan(transition, where.emit(source, held)).unflatten(-1, size)
-    read = (where.ahead(query)[..., None, :] @ states).squeeze(-2)
+    # Gates are applied to vectors, and products are elementwise: for matrices this small, far faster than matmul.
+    emitted = (source[..., None] * where.behind(key))[..., :, None] * where.behind(value)[..., None, :]
+    states = where.scan(transition, emitted.flatten(-2)).unflatten(-1, size)
+    read = (where.ahead(query)[..., :, None] * states).sum(-2)
     return where.collect(mark, read)
 
 
