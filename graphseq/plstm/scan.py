@@ -39,13 +39,13 @@ def plstm_scan(
 
     A node's own value reaches it through :math:`D` alone. Scores are not scaled.
 
-    =================  ==================  ====================  =====================  ==================
-    topology           query, key, value   source and mark       transition             direct
-    =================  ==================  ====================  =====================  ==================
-    :class:`Ragged`    ``[T]``             ``[T]``               ``[T]``                ``[T]``
-    :class:`Grid`      ``[B, H, W]``       ``[2, B, H, W]``      ``[2, 2, B, H, W]``    ``[B, H, W]``
-    :class:`LineGraph` ``[num_nodes]``     ``[num_edges]``       ``[num_links]``        ``[num_nodes]``
-    =================  ==================  ====================  =====================  ==================
+    =================================  =================  ================  ===================  ===============
+    topology                           query, key, value  source and mark   transition           direct
+    =================================  =================  ================  ===================  ===============
+    :class:`~graphseq.scan.Ragged`     ``[T]``            ``[T]``           ``[T]``              ``[T]``
+    :class:`~graphseq.scan.Grid`       ``[B, H, W]``      ``[2, B, H, W]``  ``[2, 2, B, H, W]``  ``[B, H, W]``
+    :class:`~graphseq.scan.LineGraph`  ``[num_nodes]``    ``[num_edges]``   ``[num_links]``      ``[num_nodes]``
+    =================================  =================  ================  ===================  ===============
 
     lists the leading axes; ``heads`` follows, then ``dk`` or ``dv``. Token :math:`t` of a sequence has one edge, to
     token :math:`t + 1`: ``mark[t]`` is that of the edge that enters it, ``source[t]`` of the one that leaves it, and
@@ -62,10 +62,11 @@ def plstm_scan(
         mark: how much of an edge is read by the node that it enters.
         direct: how much of itself a node reads.
         topology: the edges. ``topology.reverse()`` runs the same edges backwards.
-        graphs: on a :class:`LineGraph`, the bounds of the graphs of a batch among the nodes; one graph if not given.
-            It does not change the result, but which form is cheaper.
+        graphs: on a :class:`~graphseq.scan.LineGraph`, the bounds of the graphs of a batch among the nodes; one graph
+            if not given. It does not change the result, but which form is cheaper.
         form: ``"recurrent"`` keeps a matrix ``dk × dv`` on each edge. ``"attention"`` has the recurrence add up the
-            gates along all paths from :math:`m` to :math:`n` into a mask :math:`G_{nm}`, :math:`G_{nn} = D_n`, and
+            gates along all paths from :math:`m` to :math:`n` into a mask :math:`G_{nm}`, and, with
+            :math:`G_{nn} = D_n`,
 
             .. math:: y_n = \sum_m G_{nm} \, (q_n \cdot k_m) \, v_m .
 
@@ -92,11 +93,12 @@ def plstm_scan(
     _check(where, query, key, value, source=source, transition=transition, mark=mark, direct=direct)
     columns = _columns(topology, graphs)
     if (form or _cheaper(columns, query, value)) == "recurrent":
-        return _recurrent(where, query, key, value, source, transition, mark) + _own(query, key, value, direct)
-    _check_form(form)
-    one_hot = columns.one_hot(query)
-    mask = reach(where, one_hot, source, transition, mark) + direct[..., None] * one_hot
-    return attend(columns, mask, query, key, value)
+        read = _recurrent(where, query, key, value, source, transition, mark)
+    else:
+        _check_form(form)
+        mask = reach(where, columns.one_hot(query), source, transition, mark)
+        read = attend(columns, mask, query, key, value)
+    return read + _own(query, key, value, direct)
 
 
 def plstm_scan_four_ways(
@@ -133,13 +135,14 @@ def plstm_scan_four_ways(
     columns = GridColumns(topology.batch, topology.height, topology.width)
     if (form or _cheaper(columns, query, value)) == "recurrent":
         nodes = (torch.cat([_turned(x, way, 0) for way in range(4)]) for x in (query, key, value))
-        return _summed(_recurrent(ways, *nodes, *turned)) + _own(query, key, value, direct)
-    _check_form(form)
-    one_hot = columns.one_hot(query)
-    # Columns stay those of the cells as they were, wherever these have been turned to.
-    seen = torch.cat([_turned(one_hot, way, 0) for way in range(4)]).repeat_interleave(topology.batch, 0)
-    mask = _summed(reach(ways, seen, *turned)) + direct[..., None] * one_hot
-    return attend(columns, mask, query, key, value)
+        read = _summed(_recurrent(ways, *nodes, *turned))
+    else:
+        _check_form(form)
+        # Columns stay those of the cells as they were, wherever these have been turned to.
+        seen = torch.cat([_turned(columns.one_hot(query), way, 0) for way in range(4)])
+        mask = _summed(reach(ways, seen.repeat_interleave(topology.batch, 0), *turned))
+        read = attend(columns, mask, query, key, value)
+    return read + _own(query, key, value, direct)
 
 
 def _recurrent(
