@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch_geometric.data import InMemoryDataset
+from torch_geometric.data import Dataset
 
 from graphseq.data.benchmark import Benchmark
 from graphseq.data.generated.recipes import RECIPES
@@ -109,7 +109,7 @@ def _check_options(name: str, loader: Callable, options: dict[str, Any]) -> None
 
 
 def _pretransformed(
-    manifest: Manifest, root: Path, dataset: InMemoryDataset, pre_transform: Callable, variant: str
+    manifest: Manifest, root: Path, dataset: Dataset, pre_transform: Callable, variant: str
 ) -> Pretransformed:
     if manifest.folder is None:
         return Pretransformed(dataset, pre_transform)

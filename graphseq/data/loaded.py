@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
-from torch_geometric.data import InMemoryDataset
+from torch_geometric.data import Dataset
 
 from graphseq.data.benchmark import Task
 
@@ -30,7 +30,7 @@ class Loaded:
         node_categories, edge_categories: number of categories of each integer feature column, where known.
     """
 
-    dataset: InMemoryDataset
+    dataset: Dataset
     split: Split | None = None
     task: Task | None = None
     node_categories: tuple[int, ...] | None = None

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch_geometric
 from torch import Tensor
-from torch_geometric.data import InMemoryDataset
+from torch_geometric.data import Dataset, InMemoryDataset
 
 import graphseq
 
@@ -33,7 +33,7 @@ class Pretransformed(InMemoryDataset):
     """
 
     def __init__(
-        self, dataset: InMemoryDataset, pre_transform: Callable, folder: Path | None = None, variant: str = ""
+        self, dataset: Dataset, pre_transform: Callable, folder: Path | None = None, variant: str = ""
     ) -> None:
         super().__init__(None)
         path = None if folder is None else _path(folder, pre_transform, variant)

@@ -4,6 +4,7 @@ from graphseq.nn.block import GraphBlock
 from graphseq.nn.encoders import CategoricalEncoder, feature_encoder
 from graphseq.nn.gated_gcn import GatedGCN
 from graphseq.nn.heads import EdgeHead, GraphHead, NodeHead
+from graphseq.nn.image import ImageModel
 from graphseq.nn.model import GraphModel
 from graphseq.nn.norm import node_norm
 from graphseq.nn.positional import LaplacianEncoder, PositionalEncoder, RandomWalkEncoder
@@ -15,6 +16,7 @@ __all__ = [
     "GraphBlock",
     "GraphHead",
     "GraphModel",
+    "ImageModel",
     "LaplacianEncoder",
     "NodeHead",
     "PositionalEncoder",

@@ -249,7 +249,7 @@ def grid_scan(decay: Tensor, source: Tensor, topology: Grid) -> Tensor:
     """As the directed acyclic graph that it is: an antidiagonal of cells is a level."""
     channels = source.shape[4:]
     links = decay.flatten(0, 4).index_select(0, topology.link_decays)
-    return dag_scan(links, source.reshape(-1, *channels), topology.to_dag()).view(source.shape)
+    return dag_scan(links, source.reshape(topology.num_states, *channels), topology.to_dag()).view(source.shape)
 
 
 def selective_scan(

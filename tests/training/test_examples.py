@@ -18,6 +18,7 @@ from graphseq.training.signature import Signature
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ATOMS, BONDS = (119, 5, 12, 12, 10, 6, 6, 2, 2), (5, 6, 2)
 CHANNELS = {
+    "mutag": (7, 4),
     "proteins": (4, None),
     "molbace": (ATOMS, BONDS),
     "molesol": (ATOMS, BONDS),

@@ -1,5 +1,6 @@
 """Tasks that need no download: long range, over-squashing, state tracking and recall, each with exact labels."""
 
+from graphseq.data.generated.arrows import ArrowPointing
 from graphseq.data.generated.associative_recall import AssociativeRecall
 from graphseq.data.generated.dataset import GeneratedDataset
 from graphseq.data.generated.neighbors_match import TreeNeighborsMatch

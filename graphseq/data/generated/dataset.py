@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data, Dataset, InMemoryDataset
 
 #: Label of a node that carries none. It is no class, so that a loss that forgets ``label_mask`` fails at once.
 UNLABELLED = -1
@@ -27,6 +27,28 @@ class GeneratedDataset(InMemoryDataset):
         super().__init__(None, transform)
         made = list(graphs) if pre_transform is None else [pre_transform(data) for data in graphs]
         self.data, self.slices = self.collate(made)
+
+
+class Joined(Dataset):
+    """Data sets one after another, each example made when it is asked for.
+
+    Args:
+        parts: the data sets.
+    """
+
+    def __init__(self, parts: Sequence[Dataset]) -> None:
+        super().__init__(None)
+        self.parts = list(parts)
+
+    def len(self) -> int:
+        return sum(map(len, self.parts))
+
+    def get(self, idx: int) -> Data:
+        for part in self.parts:
+            if idx < len(part):
+                return part[idx]
+            idx -= len(part)
+        raise IndexError(idx)
 
 
 def labelled_node(num_nodes: int, node: int, label: int) -> dict[str, Tensor]:

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from graphseq.data.benchmark import Task
+from graphseq.data.digits import digits
+from graphseq.data.generated.arrows import ArrowPointing, Range
 from graphseq.data.generated.associative_recall import AssociativeRecall
-from graphseq.data.generated.dataset import GeneratedDataset
+from graphseq.data.generated.dataset import GeneratedDataset, Joined
 from graphseq.data.generated.neighbors_match import TreeNeighborsMatch
 from graphseq.data.generated.parity import MarkedParity
 from graphseq.data.generated.properties import GraphProperties
@@ -179,6 +181,31 @@ def associative_recall(
     return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(num_keys + 1, num_values + 1))
 
 
+def arrow_pointing(
+    *,
+    size: int = 64,
+    test_size: int | None = None,
+    padding: int | float = 10,
+    radius: Range = (5, 10),
+    length: Range = (8, 15),
+    width: Range = (1, 2),
+    factor: int | float = 1.2,
+    num_train: int = 20_000,
+    num_val: int = 1000,
+    num_test: int = 1000,
+    seed: int = 0,
+) -> Loaded:
+    """Arrows, trained and validated on images of one ``size`` and tested on another, by default twice as large."""
+    seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
+    counts = [num_train, num_val, num_test]
+    things = {"padding": padding, "radius": radius, "length": length, "width": width, "factor": factor}
+    parts = [
+        ArrowPointing(side, count, seed=own, **things)  # type: ignore[arg-type]
+        for side, count, own in zip([size, size, test_size or 2 * size], counts, seeds, strict=True)
+    ]
+    return Loaded(Joined(parts), Split(*torch.arange(sum(counts)).split(counts)), _accuracy("graph", 2))
+
+
 RECIPES: dict[str, Callable[..., Loaded]] = {
     "ring-transfer": partial(transfer, RingTransfer),
     "crossed-ring-transfer": partial(transfer, CrossedRingTransfer),
@@ -190,6 +217,8 @@ RECIPES: dict[str, Callable[..., Loaded]] = {
     "walk-recall": walk_recall,
     "word-problem": word_problem,
     "associative-recall": associative_recall,
+    "arrow-pointing": arrow_pointing,
+    "digits": digits,
 }
 
 

@@ -1,0 +1,183 @@
+"""pLSTM on graphs: a whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch_geometric.utils import degree
+
+from graphseq.nn import GraphModel
+from graphseq.plstm.block import PLSTMBlock, make_gates, plan
+from graphseq.plstm.graph_gates import (
+    GraphDiffusion,
+    GraphPropagation,
+    GraphPropagationIn,
+    ReleasedGraphDiffusion,
+    ReleasedGraphPropagation,
+)
+from graphseq.plstm.layer import PLSTMConv
+from graphseq.scan import DagOrder, LineGraph, Ragged
+
+_KINDS = {
+    "P": GraphPropagation,
+    "P-in": GraphPropagationIn,
+    "D": GraphDiffusion,
+    "P-released": ReleasedGraphPropagation,
+    "D-released": ReleasedGraphDiffusion,
+}
+_ORDER = tuple(f"line_graph_{name}" for name in DagOrder._fields)
+
+
+class PLSTMGraph(GraphModel):
+    """pLSTM on directed acyclic graphs, any number of them in one scan.
+
+    Data come through :class:`~graphseq.data.OrientEdges`, if they are undirected, and :class:`AddMultitree`. The result
+    depends on the order of the nodes by which edges were oriented, which the paper does not discuss.
+
+    Args:
+        in_channels: number of real node features; for integer features, the categories of each column.
+        out_channels: number of outputs.
+        edge_channels: as ``in_channels``, for edges; ``None`` without edge features, when the vector of an edge is that
+            of its two ends, averaged.
+        channels: width, a multiple of ``heads``.
+        layers: depth; each layer has a block for each mode, and every second layer runs against the edges.
+        heads: number of heads.
+        modes: the modes of a layer's blocks: ``"P"``, ``"P-in"``, ``"D"``, ``"P-released"``, ``"D-released"``, or
+            several joined by ``+`` with some heads each.
+        both_ways: whether every second layer runs against the edges.
+        degrees: whether a sinusoidal encoding of its degree is added to each node.
+        dropout: in the blocks and the head.
+        skeleton: ``level``, ``pe_channels``, ``pool``, ``head_layers`` and the rest of the arguments of
+            :class:`~graphseq.nn.GraphModel`.
+
+    :meth:`forward` takes the keys that :class:`AddMultitree` stores, or ready ``lines`` and ``multitree``.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> data = AddMultitree()(Data(edge_index=torch.tensor([[0, 1], [1, 2]]), num_nodes=3))
+        >>> model = PLSTMGraph(4, 2, channels=8, heads=2, layers=1)
+        >>> x = torch.randn(3, 4)
+        >>> model(x, data.edge_index, lines=data.line_graph(), multitree=data.multitree).shape
+        torch.Size([1, 2])
+    """
+
+    needs = (*GraphModel.needs, "line_graph_index", *_ORDER, "multitree")
+
+    def __init__(
+        self,
+        in_channels: int | Sequence[int],
+        out_channels: int,
+        *,
+        edge_channels: int | Sequence[int] | None = None,
+        channels: int = 96,
+        layers: int = 2,
+        heads: int = 4,
+        modes: Sequence[str] = ("P", "D"),
+        both_ways: bool = True,
+        degrees: bool = True,
+        dropout: float = 0.0,
+        **skeleton: Any,
+    ) -> None:
+        blocks: list[nn.Module] = [EndsAsEdges()] if edge_channels is None else []
+        if degrees:
+            blocks.insert(0, DegreeEncoding(channels))
+        blocks += [
+            GraphBlock(
+                PLSTMBlock(
+                    channels,
+                    PLSTMConv(channels, heads, make_gates(mode, _KINDS, channels, heads), reverse=reverse),
+                    dropout=dropout,
+                )
+            )
+            for mode, reverse in plan(modes, layers, both_ways)
+        ]
+        super().__init__(
+            in_channels,
+            out_channels,
+            blocks,
+            edge_channels=edge_channels,
+            channels=channels,
+            dropout=dropout,
+            **skeleton,
+        )
+
+    def structure(self, x: Tensor, edge_index: Tensor, **given: Any) -> dict[str, Any]:
+        """The line graph of the batch, from what the transform stored."""
+        if x.shape[0] == 0:
+            raise ValueError("x must hold at least one node, got none")
+        lines, index, order = (
+            given.pop("lines", None),
+            given.pop("line_graph_index", None),
+            DagOrder(*(given.pop(name, None) for name in _ORDER)),
+        )
+        if lines is None:
+            if index is None:
+                raise ValueError(
+                    "the line graph of the edges must be given: data must have passed through AddMultitree() or "
+                    "AddLineGraph(), after OrientEdges() if they are undirected"
+                )
+            lines = LineGraph(edge_index, x.shape[0], link_index=index, order=order)
+        elif not isinstance(lines, LineGraph):
+            raise TypeError(f"lines must be a LineGraph, got a {type(lines).__name__}")
+        return {**given, "lines": lines}
+
+
+class GraphBlock(nn.Module):
+    """A block on nodes, which leaves edges as they are.
+
+    Args:
+        block: called as ``block(x, edge_attr, lines, multitree, segments)``.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        segments: Ragged,
+        edge_attr: Tensor,
+        *,
+        lines: LineGraph,
+        multitree: Tensor | None = None,
+        **structure: Any,
+    ) -> tuple[Tensor, Tensor]:
+        return self.block(x, edge_attr, lines, multitree, segments), edge_attr
+
+
+class EndsAsEdges(nn.Module):
+    """The mean of its two ends as the vector of an edge."""
+
+    def forward(
+        self, x: Tensor, edge_index: Tensor, segments: Ragged, edge_attr: Tensor, **structure: Any
+    ) -> tuple[Tensor, Tensor]:
+        source, target = edge_index
+        # What the skeleton learns for edges without features stays: the same vector for each.
+        return x, edge_attr + (x[source] + x[target]) / 2
+
+
+class DegreeEncoding(nn.Module):
+    r"""Adds sines and cosines of each node's degree, of wavelengths from :math:`2 \pi` to :math:`10^4 \cdot 2 \pi`.
+
+    Args:
+        channels: width, even.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(
+        self, x: Float[Tensor, "nodes channels"], edge_index: Tensor, segments: Ragged, edge_attr: Tensor, **_: Any
+    ) -> tuple[Tensor, Tensor]:
+        count = degree(edge_index.flatten(), x.shape[0], dtype=x.dtype)
+        steps = torch.arange(0, self.channels, 2, dtype=x.dtype, device=x.device) / self.channels
+        angle = count[:, None] * torch.pow(10_000.0, -steps)
+        encoding = torch.stack([angle.sin(), angle.cos()], -1).flatten(1)
+        return x + encoding[:, : self.channels], edge_attr

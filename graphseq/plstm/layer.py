@@ -1,0 +1,193 @@
+"""The layers of pLSTM: queries, keys and values around the scan, a norm for each head, and an output map."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import rms_norm, silu
+from torch_geometric.nn.inits import reset
+
+from graphseq.plstm.scan import plstm_scan, plstm_scan_four_ways
+from graphseq.scan import Grid, LineGraph, Ragged
+from graphseq.sequence import SequenceLayer, causal_conv
+
+
+class Heads(nn.Module):
+    r"""What comes before and after the scan.
+
+    .. math::
+        q = d_k^{-1/2} \, W_q x, \quad k = W_k x, \quad v = W_v x, \qquad
+        z = W_o \operatorname{RMSNorm}_{\text{head}}(y)
+
+    Args:
+        channels: width, a multiple of ``heads``.
+        heads: number of heads.
+
+    Raises:
+        ValueError: if ``heads`` does not divide ``channels``.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        if heads < 1 or channels % heads:
+            raise ValueError(f"channels must be a multiple of heads ({heads}), got {channels}")
+        self.channels, self.heads = channels, heads
+        self.query, self.key, self.value, self.out = (nn.Linear(channels, channels, bias=False) for _ in range(4))
+        self.weight = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for linear in (self.query, self.key, self.value, self.out):
+            small_init(linear)
+        nn.init.ones_(self.weight)
+
+    def split(
+        self, x: Float[Tensor, "*nodes channels"], asking: Float[Tensor, "*nodes channels"] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value ``[*nodes, heads, channels / heads]``; the former two of ``asking``, if it is given."""
+        asking = x if asking is None else asking
+        size = self.channels // self.heads
+        query, key, value = (
+            linear(given).unflatten(-1, (self.heads, size))
+            for linear, given in ((self.query, asking), (self.key, asking), (self.value, x))
+        )
+        return query * size**-0.5, key, value
+
+    def joined(self, y: Float[Tensor, "*nodes heads size"]) -> Float[Tensor, "*nodes channels"]:
+        """What follows the scan."""
+        # Gates start nearly closed, so that outputs are small against the usual epsilon.
+        return self.out(rms_norm(y, y.shape[-1:], eps=1e-6).flatten(-2) * self.weight)
+
+
+class PLSTM(SequenceLayer):
+    """The layer on sequences: queries, keys and gates read a causal convolution, values do not; the input passes by.
+
+    Args:
+        channels: width, a multiple of ``heads``.
+        heads: number of heads.
+        gates: makes :class:`Gates` of tokens, such as :class:`SequencePropagation`.
+        conv_size: taps of the convolution.
+
+    Example:
+        >>> PLSTM(8, 2, SequencePropagation(8, 2))(torch.randn(5, 8), Ragged(torch.tensor([0, 2, 5]))).shape
+        torch.Size([5, 8])
+    """
+
+    def __init__(self, channels: int, heads: int, gates: nn.Module, *, conv_size: int = 4) -> None:
+        super().__init__(channels)
+        self.heads, self.gates = Heads(channels, heads), gates
+        self.conv = nn.Conv1d(channels, channels, conv_size, groups=channels)
+        self.skip = nn.Parameter(torch.ones(channels))
+
+    def reset_parameters(self) -> None:
+        for part in (self.heads, self.gates, self.conv):
+            reset(part)
+        nn.init.ones_(self.skip)
+
+    def mix(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
+        """Each segment, causally in its scan direction."""
+        seen = silu(causal_conv(x, self.conv.weight.squeeze(1), self.conv.bias, topology))
+        query, key, value = self.heads.split(x, seen)
+        y = plstm_scan(query, key, value, **self.gates(seen)._asdict(), topology=topology)
+        return self.heads.joined(y) + self.skip * x
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.channels}, heads={self.heads.heads}, gates={type(self.gates).__name__})"
+
+
+class PLSTM2d(nn.Module):
+    """The layer on images: the scan in four directions, added up before the norm.
+
+    Args:
+        channels: width, a multiple of ``heads``.
+        heads: number of heads.
+        gates: makes :class:`Gates` of cells, such as :class:`ImagePropagation`.
+
+    Example:
+        >>> PLSTM2d(8, 2, ImageDiffusion(8, 2))(torch.randn(3, 4, 5, 8)).shape
+        torch.Size([3, 4, 5, 8])
+    """
+
+    def __init__(self, channels: int, heads: int, gates: nn.Module) -> None:
+        super().__init__()
+        self.channels = channels
+        self.heads, self.gates = Heads(channels, heads), gates
+
+    def reset_parameters(self) -> None:
+        for part in (self.heads, self.gates):
+            reset(part)
+
+    def forward(self, x: Float[Tensor, "batch height width channels"]) -> Float[Tensor, "batch height width channels"]:
+        batch, height, width, _ = x.shape
+        grid = Grid(height, width, batch, device=x.device)
+        query, key, value = self.heads.split(x)
+        return self.heads.joined(plstm_scan_four_ways(query, key, value, **self.gates(x)._asdict(), topology=grid))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.channels}, heads={self.heads.heads}, gates={type(self.gates).__name__})"
+
+
+class PLSTMConv(nn.Module):
+    """The layer on directed acyclic graphs.
+
+    Args:
+        channels: width of nodes and edges, a multiple of ``heads``.
+        heads: number of heads.
+        gates: makes :class:`Gates` of nodes and edges, such as :class:`GraphPropagation`.
+        reverse: run against the edges.
+    """
+
+    def __init__(self, channels: int, heads: int, gates: nn.Module, *, reverse: bool = False) -> None:
+        super().__init__()
+        self.channels, self.reverse = channels, reverse
+        self.heads, self.gates = Heads(channels, heads), gates
+
+    def reset_parameters(self) -> None:
+        for part in (self.heads, self.gates):
+            reset(part)
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes channels"],
+        edge_attr: Float[Tensor, "edges channels"],
+        lines: LineGraph,
+        multitree: Bool[Tensor, " links"] | None = None,
+        graphs: Ragged | None = None,
+    ) -> Float[Tensor, "nodes channels"]:
+        """Mix nodes along the edges.
+
+        Args:
+            x: nodes.
+            edge_attr: a vector of each edge.
+            lines: the line graph.
+            multitree: which of its links D-mode uses; see :func:`multitree_links`.
+            graphs: bounds of the graphs of a batch, which lets small graphs be scanned faster.
+
+        Raises:
+            ValueError: if sizes do not fit one another, or ``multitree`` is missing in D-mode.
+        """
+        if edge_attr.shape != (lines.num_states, self.channels):
+            raise ValueError(
+                f"edge_attr must have shape [{lines.num_states}, {self.channels}], a vector of each edge, "
+                f"got {list(edge_attr.shape)}"
+            )
+        lines = lines.reverse() if self.reverse else lines  # type: ignore[assignment]
+        gates = self.gates(x, edge_attr, lines, multitree)
+        query, key, value = self.heads.split(x)
+        y = plstm_scan(query, key, value, **gates._asdict(), topology=lines, graphs=graphs)
+        return self.heads.joined(y)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.channels}, heads={self.heads.heads}, gates={type(self.gates).__name__}, "
+            f"reverse={self.reverse})"
+        )
+
+
+def small_init(linear: nn.Linear) -> None:
+    """Normal weights of variance 2 / (5 fan-in), no bias (Nguyen & Salazar 2019, as the released code has it)."""
+    with torch.no_grad():
+        nn.init.normal_(linear.weight, std=(2 / (5 * linear.in_features)) ** 0.5)
+        if linear.bias is not None:
+            nn.init.zeros_(linear.bias)

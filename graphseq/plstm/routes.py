@@ -1,0 +1,153 @@
+"""What a topology is to pLSTM: edges that carry states from node to node, and how nodes reach them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from graphseq.scan import Grid, LineGraph, Ragged, linear_scan
+
+
+class Routes:
+    """The edges of a topology, on arrays whose leading axes count nodes or edges and are followed by the heads.
+
+    Attributes:
+        nodes: sizes of the leading axes of what nodes hold.
+        gates: sizes of the leading axes of source, transition, mark and direct.
+        names: what these axes count, for error messages.
+    """
+
+    topology: Ragged | Grid | LineGraph
+    nodes: tuple[int, ...]
+    gates: dict[str, tuple[int, ...]]
+    names: ClassVar[dict[str, str]]
+
+    def behind(self, x: Tensor) -> Tensor:
+        """What the node holds that each edge leaves; it may lack axes in front, or have them of size 1."""
+        return x
+
+    def scan(self, transition: Tensor, emitted: Tensor) -> Tensor:
+        """The states on the edges."""
+        return linear_scan(transition[..., None], emitted, self.topology)
+
+    def ahead(self, x: Tensor) -> Tensor:
+        """What the node holds that each edge enters."""
+        raise NotImplementedError
+
+    def collect(self, mark: Tensor, read: Tensor) -> Tensor:
+        """The sum over the edges that enter each node of ``mark`` times ``read``, which edges hold."""
+        raise NotImplementedError
+
+
+class SequenceRoutes(Routes):
+    """Edge ``t`` leads from token ``t`` to the next; that of a segment's last token leads nowhere."""
+
+    names: ClassVar = dict.fromkeys(("node", "source", "transition", "mark", "direct"), "tokens")
+
+    def __init__(self, topology: Ragged) -> None:
+        self.topology = topology
+        self._first = topology.position == 0
+        self.nodes = (topology.num_states,)
+        self.gates = dict.fromkeys(("source", "transition", "mark", "direct"), self.nodes)
+        self._step = -1 if topology.reversed else 1
+
+    def ahead(self, x: Tensor) -> Tensor:
+        # At a segment's last token this is another segment's: `collect` reads nothing there.
+        return x.roll(-self._step, 0)
+
+    def collect(self, mark: Tensor, read: Tensor) -> Tensor:
+        first = self._first.view(-1, *[1] * (read.dim() - 1))
+        return _times(mark, read.roll(self._step, 0).masked_fill(first, 0))
+
+
+class GridRoutes(Routes):
+    """Two edges leave each cell: number 0 along the row, number 1 along the column; those at the rim lead nowhere."""
+
+    names: ClassVar = {
+        "node": "batch, height, width",
+        "source": "2, batch, height, width",
+        "transition": "2, 2, batch, height, width",
+        "mark": "2, batch, height, width",
+        "direct": "batch, height, width",
+    }
+
+    def __init__(self, topology: Grid) -> None:
+        self.topology = topology
+        self.nodes = (topology.batch, topology.height, topology.width)
+        self.gates = {
+            "source": (2, *self.nodes),
+            "transition": (2, 2, *self.nodes),
+            "mark": (2, *self.nodes),
+            "direct": self.nodes,
+        }
+        self._step = -1 if topology.reversed else 1
+
+    def ahead(self, x: Tensor) -> Tensor:
+        return torch.stack([_shifted(x, axis, -self._step) for axis in (2, 1)])
+
+    def collect(self, mark: Tensor, read: Tensor) -> Tensor:
+        along_row, along_column = (_shifted(read[state], axis, self._step) for state, axis in ((0, 2), (1, 1)))
+        return _times(mark[0], along_row) + _times(mark[1], along_column)
+
+
+class GraphRoutes(Routes):
+    """The edges of a directed acyclic graph."""
+
+    names: ClassVar = {
+        "node": "num_nodes",
+        "source": "num_edges",
+        "transition": "num_links",
+        "mark": "num_edges",
+        "direct": "num_nodes",
+    }
+
+    def __init__(self, topology: LineGraph) -> None:
+        self.topology = topology
+        self.nodes = (topology.num_nodes,)
+        edges, links = (topology.num_states,), (topology.num_links,)
+        self.gates = {"source": edges, "transition": links, "mark": edges, "direct": self.nodes}
+        self._tail, self._head = topology.node_edge_index.flip(0) if topology.reversed else topology.node_edge_index
+
+    def behind(self, x: Tensor) -> Tensor:
+        return x.index_select(0, self._tail)
+
+    def ahead(self, x: Tensor) -> Tensor:
+        return x.index_select(0, self._head)
+
+    def collect(self, mark: Tensor, read: Tensor) -> Tensor:
+        read = _times(mark, read)
+        return read.new_zeros(*self.nodes, *read.shape[1:]).index_add(0, self._head, read)
+
+
+def routes(topology: Ragged | Grid | LineGraph) -> Routes:
+    """The routes of a topology.
+
+    Raises:
+        TypeError: if pLSTM does not run on this kind of topology.
+    """
+    if isinstance(topology, Ragged):
+        return SequenceRoutes(topology)
+    if isinstance(topology, Grid):
+        return GridRoutes(topology)
+    if isinstance(topology, LineGraph):
+        return GraphRoutes(topology)
+    raise TypeError(
+        "topology must be a Ragged, a Grid or the line graph of a directed acyclic graph (line_graph(edge_index, "
+        f"num_nodes)), got a {type(topology).__name__}"
+    )
+
+
+def _times(gate: Tensor, x: Tensor) -> Tensor:
+    return gate[..., None] * x
+
+
+def _shifted(x: Tensor, axis: int, step: int) -> Tensor:
+    """One cell on along an axis, with zeros where nothing arrives."""
+    length = x.shape[axis]
+    if length == 0:
+        return x
+    kept = x.narrow(axis, 0 if step > 0 else 1, length - 1)
+    return pad(kept, [0, 0] * (x.dim() - 1 - axis) + ([1, 0] if step > 0 else [0, 1]))
