@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.utils import degree
 
-from graphseq.nn import GraphModel
+from graphseq.nn import GraphBlock, GraphModel
 from graphseq.plstm.block import PLSTMBlock, make_gates, plan
 from graphseq.plstm.graph_gates import (
     GraphDiffusion,
@@ -51,7 +51,7 @@ class PLSTMGraph(GraphModel):
         both_ways: whether every second layer runs against the edges.
         degrees: whether a sinusoidal encoding of its degree is added to each node.
         dropout: in the blocks and the head.
-        skeleton: ``level``, ``pe_channels``, ``pool``, ``head_layers`` and the rest of the arguments of
+        skeleton: ``level``, ``positional``, ``pool``, ``head_layers`` and the rest of the arguments of
             :class:`~graphseq.nn.GraphModel`.
 
     :meth:`forward` takes the keys that :class:`AddMultitree` stores, or ready ``lines`` and ``multitree``.
@@ -64,8 +64,6 @@ class PLSTMGraph(GraphModel):
         >>> model(x, data.edge_index, lines=data.line_graph(), multitree=data.multitree).shape
         torch.Size([1, 2])
     """
-
-    needs = (*GraphModel.needs, "line_graph_index", *_ORDER, "multitree")
 
     def __init__(
         self,
@@ -86,7 +84,7 @@ class PLSTMGraph(GraphModel):
         if degrees:
             blocks.insert(0, DegreeEncoding(channels))
         blocks += [
-            GraphBlock(
+            LineGraphBlock(
                 PLSTMBlock(
                     channels,
                     PLSTMConv(channels, heads, make_gates(mode, _KINDS, channels, heads), reverse=reverse),
@@ -105,37 +103,37 @@ class PLSTMGraph(GraphModel):
             **skeleton,
         )
 
-    def structure(self, x: Tensor, edge_index: Tensor, **given: Any) -> dict[str, Any]:
-        """The line graph of the batch, from what the transform stored."""
-        if x.shape[0] == 0:
-            raise ValueError("x must hold at least one node, got none")
-        lines, index, order = (
-            given.pop("lines", None),
-            given.pop("line_graph_index", None),
-            DagOrder(*(given.pop(name, None) for name in _ORDER)),
-        )
-        if lines is None:
-            if index is None:
-                raise ValueError(
-                    "the line graph of the edges must be given: data must have passed through AddMultitree() or "
-                    "AddLineGraph(), after OrientEdges() if they are undirected"
-                )
-            lines = LineGraph(edge_index, x.shape[0], link_index=index, order=order)
-        elif not isinstance(lines, LineGraph):
-            raise TypeError(f"lines must be a LineGraph, got a {type(lines).__name__}")
-        return {**given, "lines": lines}
 
-
-class GraphBlock(nn.Module):
-    """A block on nodes, which leaves edges as they are.
+class LineGraphBlock(GraphBlock):
+    """A block on nodes that reads the line graph, and leaves edges as they are.
 
     Args:
         block: called as ``block(x, edge_attr, lines, multitree, segments)``.
     """
 
+    needs = ("line_graph_index", *_ORDER, "multitree")
+
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
         self.block = block
+
+    def prepare(self, structure: dict[str, Any], x: Tensor, edge_index: Tensor) -> dict[str, Any]:
+        """The line graph of the batch, from what the transform stored."""
+        if x.shape[0] == 0:
+            raise ValueError("x must hold at least one node, got none")
+        rest = {key: value for key, value in structure.items() if key not in ("line_graph_index", *_ORDER)}
+        if "lines" in rest:
+            if not isinstance(rest["lines"], LineGraph):
+                raise TypeError(f"lines must be a LineGraph, got a {type(rest['lines']).__name__}")
+            return rest
+        if structure.get("line_graph_index") is None:
+            raise ValueError(
+                "the line graph of the edges must be given: data must have passed through AddMultitree() or "
+                "AddLineGraph(), after OrientEdges() if they are undirected"
+            )
+        order = DagOrder(*(structure.get(name) for name in _ORDER))  # type: ignore[arg-type]
+        lines = LineGraph(edge_index, x.shape[0], link_index=structure["line_graph_index"], order=order)
+        return {**rest, "lines": lines}
 
     def forward(
         self,

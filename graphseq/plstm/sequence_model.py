@@ -30,7 +30,7 @@ class PLSTMSequence(GraphModel):
         bidirectional: every second layer runs from the last token to the first.
         conv_size: taps of the causal convolutions.
         dropout: in the blocks and the head.
-        skeleton: ``level``, ``pe_channels``, ``pool``, ``head_layers`` and the rest of the arguments of
+        skeleton: ``level``, ``positional``, ``pool``, ``head_layers`` and the rest of the arguments of
             :class:`~graphseq.nn.GraphModel`.
 
     Example:
