@@ -34,7 +34,7 @@ test-slow: $(INSTALLED)
 # The kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer. Python itself leaks by design.
 sanitize: $(INSTALLED)
 	cmake -S . -B build/sanitize -DGRAPHSEQ_SANITIZE=ON
-	cmake --build build/sanitize
+	cmake --build build/sanitize --parallel 2
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0 GRAPHSEQ_NATIVE_LIBRARY=$(CURDIR)/build/sanitize/_kernels.so \
 	$(BIN)/python -m pytest -q tests/scan -k "native or backend" -p no:cacheprovider

@@ -5,7 +5,8 @@ import torch
 from torch._subclasses import FakeTensorMode
 
 from graphseq.scan import Dag, linear_scan, native, use_backend
-from graphseq.scan.native._dag import scheduled
+from graphseq.scan.native._dag import _in_pytorch, scheduled
+from graphseq.scan.schedule import Schedule
 from tests.scan.native import needs_kernels, threads, with_gradients
 from tests.scan.test_dag import random_dag
 
@@ -120,6 +121,17 @@ def test_both_directions_have_derivatives_of_both_orders(reversed):
 
     assert torch.autograd.gradcheck(scan, (decay, source))
     assert torch.autograd.gradgradcheck(scan, (decay, source))
+
+
+def test_a_graph_is_searched_once_where_an_operator_has_no_kernel(monkeypatch):
+    topology = random_dag(6, 9)
+    decay, source, schedule = torch.randn(topology.num_links, 2), torch.randn(6, 2), scheduled(topology)
+    searched, search = [], Schedule.of
+    monkeypatch.setattr(Schedule, "of", lambda *graph: searched.append(graph) or search(*graph))
+    for reversed in (False, True, False, True):
+        expected = native.dag_scan(decay, source, topology.reverse() if reversed else topology)
+        torch.testing.assert_close(_in_pytorch(decay, source, *schedule, reversed), expected)
+    assert len(searched) == 1
 
 
 def test_fake_tensors_give_shapes_without_touching_memory():

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from graphseq.scan import Ragged, native
+from graphseq.scan import Grid, Ragged, native
 from graphseq.scan.native import _library
+from tests.scan import test_native_delta, test_native_grid, test_native_selective
 from tests.scan.native import needs_kernels, threads, with_gradients
-from tests.scan.test_native_selective import problem
+from tests.scan.test_dag import random_dag
 
 pytestmark = needs_kernels
 TOPOLOGY = Ragged(torch.tensor([0, 5, 5, 83]), reversed=True)
@@ -18,12 +19,21 @@ TOPOLOGY = Ragged(torch.tensor([0, 5, 5, 83]), reversed=True)
 
 def outcomes():
     torch.manual_seed(0)
-    inputs = problem(TOPOLOGY, 21, 5)
+    inputs = test_native_selective.problem(TOPOLOGY, 21, 5)
     yield from with_gradients(lambda *x: native.selective_scan(*x[:8], True, TOPOLOGY, x[8]), *inputs)
     for dtype in (torch.float64, torch.complex128):
         for shape in ((83, 27), (83, 1)):
             decay, source = 0.5 * torch.randn(shape, dtype=dtype), torch.randn(83, 27, dtype=dtype)
             yield from with_gradients(lambda a, b: native.linear_scan(a, b, TOPOLOGY, None), decay, source)
+    # Columns that fill whole blocks of any instruction set, and some beyond them.
+    inputs = test_native_delta.problem(TOPOLOGY, 2, 2, 5, 70)
+    yield from with_gradients(lambda *x: native.delta_scan(*x[:5], TOPOLOGY, x[5]), *inputs)
+    grid, graph = Grid(3, 4, 2, reversed=True), random_dag(12, 25)
+    for channels in (27, 1):
+        decay, source = test_native_grid.problem(grid, (channels,), (27,))
+        yield from with_gradients(lambda a, b: native.grid_scan(a, b, grid), decay, source)
+        decay, source = torch.randn(graph.num_links, channels).double(), torch.randn(12, 27).double()
+        yield from with_gradients(lambda a, b: native.dag_scan(a, b, graph), decay, source)
 
 
 @pytest.mark.parametrize("isa", ["baseline", "avx2"])

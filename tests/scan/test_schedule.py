@@ -47,6 +47,11 @@ def test_components_are_counted():
     assert sorted(topology.order.component.tolist()) == [1, 1, 2, 2]
 
 
+def test_states_that_are_numbered_in_an_order_are_visited_as_numbered():
+    topology = Dag(torch.tensor([[0, 2, 0, 3], [3, 4, 1, 4]]), 5)
+    assert topology.order.state.tolist() == [0, 1, 2, 3, 4]
+
+
 def test_order_does_not_rest_on_how_strong_components_are_numbered(monkeypatch):
     found = schedule.connected_components
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from graphseq.scan import torch_backend
 from graphseq.scan.dag import Dag
@@ -85,10 +86,17 @@ def _run(
     )
 
 
+# Graphs that were scanned without kernels, by a tensor that each schedule has of its own: their levels take a search.
+_graphs = WeakTensorKeyDictionary()
+
+
 def _in_pytorch(decay: Tensor, source: Tensor, *schedule: Any) -> Tensor:
-    sender, receiver = _links(*schedule)
-    topology = Dag(torch.stack([sender, receiver]), source.shape[0])
-    return torch_backend.dag_scan(decay, source, topology)
+    order, begin, link, sender, part, reversed = schedule
+    graph = _graphs.get(sender)
+    if graph is None:
+        links = torch.stack(_links(order, begin, link, sender, part, False))
+        _graphs[sender] = graph = Dag(links, source.shape[0])
+    return torch_backend.dag_scan(decay, source, graph.reverse() if reversed else graph)
 
 
 def _links(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from graphseq.scan import torch_backend
@@ -31,8 +30,7 @@ def delta_scan(
         return torch_backend.delta_scan(q, k, v, beta, log_decay, topology, initial)
     tensors = (q, k, v, beta, log_decay, initial)
     inputs = (*tensors, topology.ptr.contiguous(), topology.reversed)
-    grad = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
-    o, last, _, _ = _scan(*inputs, grad)
+    o, last, _, _ = _scan(*inputs)
     return o, last
 
 
@@ -182,4 +180,5 @@ _scan = Operator(
     save=_save,
     gradient=_gradient,
     differentiable=_differentiable_backward,
+    keeps=True,
 )

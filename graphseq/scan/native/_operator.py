@@ -36,6 +36,8 @@ class Operator:
         gradient: ``(ctx, backward, *grads)``: the gradient of each input, where ``backward`` is this operator's, or the
             formula ``differentiable``, whichever is due.
         differentiable: what ``backward`` computes, for when it is differentiated again.
+        keeps: forward takes one more argument at the end, which this adds: whether a gradient may be asked for, so that
+            it keeps what that needs.
     """
 
     def __init__(
@@ -47,8 +49,9 @@ class Operator:
         save: Callable[..., None],
         gradient: Callable[..., Any],
         differentiable: Callable[..., Any],
+        keeps: bool = False,
     ) -> None:
-        self._forward, self._backward = forward, backward
+        self._forward, self._backward, self._keeps = forward, backward, keeps
         self._operator, self._backward_operator = _define(name, forward), _define(f"{name}_backward", backward)
 
         def autograd(ctx: Any, *grads: Tensor | None) -> Any:
@@ -66,13 +69,12 @@ class Operator:
         torch.library.register_autograd(f"graphseq::{name}", autograd, setup_context=save, lib=_operators)
 
     def __call__(self, *inputs: Any) -> Any:
+        grad = torch.is_grad_enabled() and any(isinstance(value, Tensor) and value.requires_grad for value in inputs)
+        if self._keeps:
+            inputs = (*inputs, grad)
         if not _library.reaches(inputs[0]):
             return self._operator(*inputs)
-        if torch.is_grad_enabled():
-            for value in inputs:
-                if isinstance(value, Tensor) and value.requires_grad:
-                    return self._function.apply(*inputs)
-        return self._forward.kernel(*inputs)
+        return self._function.apply(*inputs) if grad else self._forward.kernel(*inputs)
 
     def backward(self, *inputs: Any) -> Any:
         """The operator of the gradient."""

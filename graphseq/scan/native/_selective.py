@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from graphseq.scan import torch_backend
@@ -38,8 +37,7 @@ def selective_scan(
         return torch_backend.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, topology, initial)
     tensors = (u, delta, A, B, C, D, z, delta_bias, initial)
     inputs = (*tensors, topology.ptr.contiguous(), topology.reversed, delta_softplus)
-    grad = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
-    out, last, _ = _scan(*inputs, grad)
+    out, last, _ = _scan(*inputs)
     return out, last
 
 
@@ -191,4 +189,5 @@ _scan = Operator(
     save=_save,
     gradient=_gradient,
     differentiable=_differentiable_backward,
+    keeps=True,
 )

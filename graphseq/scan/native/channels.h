@@ -40,8 +40,9 @@ V decay_of(const typename F::Scalar* decay, int vector) {
     return shared ? F::template broadcast<V>(decay) : load<V>(decay + vector * lanes);
 }
 
-// Where the decay is shared, a block's sum enters grad_decay, so the cut depends on shapes alone; else narrower blocks
-// may serve more threads. `parts` do not depend on one another; all of them together have `rows` rows.
+// Where the decay is shared, a block's sum enters grad_decay, so the cut depends on shapes alone. Else blocks are narrow
+// enough to serve all threads and no narrower: memory is slow to read in small pieces. `parts` do not depend on one
+// another; all of them together have `rows` rows.
 struct Cut {
     int64_t heads, width, block, blocks, items, threads;
 
@@ -50,7 +51,7 @@ struct Cut {
         constexpr int64_t native = native_lanes<typename F::Scalar>;
         Cut cut{shared ? heads : 1, (shared ? width : heads) * F::unit, native * max_vectors, 0, 0, 0};
         const auto count = [&] { return parts * cut.heads * ((cut.width + cut.block - 1) / cut.block); };
-        while (!shared && cut.block > native && count() < 2 * threads) cut.block /= 2;
+        while (!shared && cut.block > native && count() < threads) cut.block /= 2;
         cut.blocks = (cut.width + cut.block - 1) / cut.block;
         cut.items = count();
         cut.threads = useful_threads(threads, cut.items, rows * cut.heads * cut.width, least_elements);

@@ -183,7 +183,7 @@ private:
                 this->template put_state<W>(checkpoints_, chunk.checkpoint, block, state);
             for (int64_t t = 0; t < chunk.steps; ++t) {
                 const int64_t row = chunk.at(t);
-                fetch(row + tokens_ahead * chunk.direction, block);
+                fetch_token(row + tokens_ahead * chunk.direction, block);
                 const bool ends = index == chunks - 1 && t == chunk.steps - 1;
                 const T decay = this->decay(row, head, chunk.starts() && t == 0);
                 for (int64_t step = 0; step < steps; ++step) {
@@ -214,14 +214,11 @@ private:
     }
 
     // A head's rows lie a stride apart, which the processor does not foresee.
-    void fetch(int64_t row, Block block) const {
+    GRAPHSEQ_FETCH void fetch_token(int64_t row, Block block) const {
         if (row < 0 || row >= in.segments.ptr[in.segments.count]) return;
-        const auto lines = [](const T* from, int64_t count) {
-            for (int64_t i = 0; i < count; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(from + i);
-        };
-        lines(this->query(row, block.head), in.key_size);
-        lines(key(row, block.head, 0), in.steps * in.key_size);
-        for (int64_t step = 0; step < in.steps; ++step) lines(this->value(row, block, step), block.count);
+        fetch(this->query(row, block.head), in.key_size);
+        fetch(key(row, block.head, 0), in.steps * in.key_size);
+        for (int64_t step = 0; step < in.steps; ++step) fetch(this->value(row, block, step), block.count);
     }
 
     // beta (v - decay read), read = S^T k of the state before the gate.

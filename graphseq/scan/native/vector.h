@@ -37,6 +37,15 @@ inline void store(T* to, V value) {
     std::memcpy(to, &value, sizeof value);
 }
 
+// What only brings memory into the cache has no effect that the compiler knows: a call of it would be dropped.
+#define GRAPHSEQ_FETCH __attribute__((always_inline))
+
+template <class T>
+GRAPHSEQ_FETCH inline void fetch(const T* from, int64_t count) {
+    constexpr int64_t line = 64 / sizeof(T);
+    for (int64_t i = 0; i < count; i += line) __builtin_prefetch(from + i);
+}
+
 // The first `count` lanes; the others are zero.
 template <class V, class T>
 inline V load_some(const T* from, int64_t count) {
