@@ -45,9 +45,10 @@ def test_every_network_of_every_preset_has_about_a_hundred_thousand_parameters(p
     assert count_parameters(task) == pytest.approx(100_000, rel=0.06)
 
 
-@pytest.mark.parametrize(("encoding", "network"), product(ENCODINGS, NETWORKS))
+# The variant that is published without positions takes them off again.
+@pytest.mark.parametrize(("encoding", "network"), product(ENCODINGS, [name for name in NETWORKS if name != "gmn_minus"]))
 def test_every_network_reads_the_encodings_laid_over_it(encoding, network):
-    cli = _parsed("ring_transfer", f"networks/{network}", f"positional/{encoding}")
+    cli = _parsed("ring_transfer", f"positional/{encoding}", f"networks/{network}")
     made = cli.parser.instantiate(cli.config)
     graph = Data(x=torch.randn(6, 5), edge_index=erdos_renyi_graph(6, 0.5), num_nodes=6)
     for transform in (*made.data.pre_transforms, *made.data.transforms):
