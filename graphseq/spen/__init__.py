@@ -2,6 +2,15 @@
 
 from graphseq.spen.blocks import Blocks
 from graphseq.spen.ego import AddEgoNetworks, ego_networks
+from graphseq.spen.expressivity import (
+    count_classes,
+    csl_graph,
+    expressivity_table,
+    output_gap,
+    plot_pairs,
+    separates,
+    standard_pairs,
+)
 from graphseq.spen.features import PairFeatures
 from graphseq.spen.group import MarkedRoot, RootStabiliser, Symmetric
 from graphseq.spen.injection import MeanInjection, SumInjection
@@ -27,7 +36,14 @@ __all__ = [
     "SPENLayer",
     "SumInjection",
     "Symmetric",
+    "count_classes",
+    "csl_graph",
     "ego_networks",
+    "expressivity_table",
+    "output_gap",
+    "plot_pairs",
     "published_spen",
+    "separates",
     "size_bounds",
+    "standard_pairs",
 ]

@@ -124,7 +124,7 @@ class Blocks:
     def is_root(self) -> Tensor:
         """Whether a member is the root of its block."""
         mask = torch.zeros(self.num_members, dtype=torch.bool, device=self.ptr.device)
-        mask[self._checked_root] = True
+        mask[self.checked_root] = True
         return mask
 
     @cached_property
@@ -145,7 +145,8 @@ class Blocks:
         return self.pair_ptr[self.block] + self._within * self.size[self.block]
 
     @property
-    def _checked_root(self) -> Tensor:
+    def checked_root(self) -> Tensor:
+        """The roots; asking for them where there are none is an error."""
         if self.root is None:
             raise ValueError("root must be given to the blocks, since the maps treat it on its own, got None")
         return self.root

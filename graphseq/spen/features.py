@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from torch_geometric.utils import degree, scatter
 
 from graphseq.nn import CategoricalEncoder
@@ -52,9 +53,8 @@ class PairFeatures(nn.Module):
     ) -> Float[Tensor, "pairs channels"]:
         source, target = edge_index
         nodes = self.nodes(x) if self.node_width else x.new_zeros(x.shape[0], 0, dtype=_floating(x))
-        weight = (
-            degree(source, x.shape[0], nodes.dtype)[source] * degree(target, x.shape[0], nodes.dtype)[target]
-        ).rsqrt()
+        out_degree, in_degree = (degree(end, x.shape[0], nodes.dtype) for end in edge_index)
+        weight = (out_degree[source] * in_degree[target]).rsqrt()
         at_edges = [weight[:, None].expand(-1, 1 + self.node_width)]
         if self.edge_width:
             if edge_attr is None:
@@ -62,9 +62,7 @@ class PairFeatures(nn.Module):
             at_edges.append(self.edges(edge_attr))
         place, found = nets.find(source, target)
         pair = scatter(torch.cat(at_edges, 1)[found], place, dim=0, dim_size=nets.num_pairs)
-        padding = nodes.new_zeros(1, 1).expand(nodes.shape[0], 1), nodes.new_zeros(1, self.edge_width)
-        on_diagonal = torch.cat([padding[0], nodes, padding[1].expand(nodes.shape[0], -1)], 1)
-        return pair.index_add(0, nets.diagonal, on_diagonal)
+        return pair.index_add(0, nets.diagonal, pad(nodes, (1, self.edge_width)))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(nodes={self.node_width}, edges={self.edge_width})"

@@ -210,7 +210,7 @@ class RootStabiliser:
         around = blocks.around_root
         if order == 1:
             others = self.rest.read(1, x.index_select(0, around.members), around.rest)
-            root = x.index_select(0, blocks._checked_root)[:, None]
+            root = x.index_select(0, blocks.checked_root)[:, None]
             return Levels(None, others.member, torch.cat([others.block, root], 1))
         pairs = self.rest.read(2, x.index_select(0, around.pairs), around.rest)
         lines = torch.stack([x.index_select(0, around.rows), x.index_select(0, around.columns)], 1)
@@ -227,7 +227,7 @@ class RootStabiliser:
         around, member = blocks.around_root, _present(levels.member)
         if order == 1:
             others = self.rest.spread(1, levels, around.rest)
-            return _interleave([others, levels.block[:, 1]], [around.members, blocks._checked_root])
+            return _interleave([others, levels.block[:, 1]], [around.members, blocks.checked_root])
         pairs = self.rest.spread(2, Levels(levels.pair, member[:, :3], levels.block[:, :2]), around.rest)
         rows, columns = (member[:, 3:] + levels.block[:, 2:4].index_select(0, around.rest.block)).unbind(1)
         return _interleave(

@@ -39,7 +39,10 @@ class MeanInjection:
 
 
 class SumInjection:
-    r"""The nonlinearity in each network, then the sum: :math:`\sum_v \phi(y_v)`. It sees more, see :func:`separates`."""
+    r"""The nonlinearity in each network, then the sum: :math:`\sum_v \phi(y_v)`.
+
+    It tells apart more graphs than :class:`MeanInjection`, see :func:`separates`.
+    """
 
     def inside(self, values: Tensor, activation: Activation) -> Tensor:
         return activation(values)

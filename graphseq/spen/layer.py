@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -80,8 +80,10 @@ class NetworkMaps(nn.Module):
         if node is not None:
             read.append(self.group.read(1, node, blocks))
         join = _COMBINE[self.combine]
-        new_pair = join([layer.spread(levels, blocks) for layer, levels in zip(self.to_pair, read, strict=True)])
-        new_node = join([layer.spread(levels, blocks) for layer, levels in zip(self.to_node, read, strict=True)])
+        new_pair, new_node = (
+            join([cast(EquivariantMap, layer).spread(levels, blocks) for layer, levels in zip(maps, read, strict=True)])
+            for maps in (self.to_pair, self.to_node)
+        )
         return new_pair, new_node
 
     def __repr__(self) -> str:
@@ -175,11 +177,12 @@ class SPENLayer(nn.Module):
         total_pair = total_node = pair.new_zeros(())
         again = torch.is_grad_enabled() and len(nets.parts) > 1
         for part in nets.parts:
-            values = (
-                checkpoint(self._on, pair, node, part, use_reentrant=False) if again else self._on(pair, node, part)
-            )
-            total_pair = total_pair + nets.inject_pairs(values[0], part)
-            total_node = total_node + nets.inject_nodes(values[1], part)
+            if again:
+                new_pair, new_node = checkpoint(self._on, pair, node, part, use_reentrant=False)
+            else:
+                new_pair, new_node = self._on(pair, node, part)
+            total_pair = total_pair + nets.inject_pairs(new_pair, part)
+            total_node = total_node + nets.inject_nodes(new_node, part)
         pair = self.injection.outside(total_pair, nets.pair_count, elu)
         node = self.injection.outside(total_node, nets.node_count, elu)
         if self.pair_norm is not None and self.node_norm is not None:
@@ -189,11 +192,10 @@ class SPENLayer(nn.Module):
         return pair, node
 
     def _on(self, pair: Tensor, node: Tensor | None, part: Part) -> tuple[Tensor, Tensor]:
-        pair, node = extract(pair, node, part)
-        for place, maps in enumerate(self.maps):
-            if place:
-                pair, node = elu(pair), elu(node)
-            pair, node = maps(pair, node, part.blocks)
+        first, *further = self.maps
+        pair, node = first(*extract(pair, node, part), part.blocks)
+        for maps in further:
+            pair, node = maps(elu(pair), elu(node), part.blocks)
         return self.injection.inside(pair, elu), self.injection.inside(node, elu)
 
     def __repr__(self) -> str:

@@ -80,11 +80,16 @@ class EquivariantMap(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Normal weights of deviation :math:`\\sqrt{2 / (C_{in} + C_{out})}` for each operation; no biases."""
-        nn.init.normal_(self.weight, std=math.sqrt(2 / (self.in_channels + self.out_channels)))
-        for vector in (self.bias, self.root_bias):
-            if vector is not None:
-                nn.init.zeros_(vector)
+        """Normal weights of deviation :math:`\\sqrt{2 / (C_{in} + C_{out})}` for each operation; the bias is zero.
+
+        The root's own bias stands for weights of an indicator, and begins like them: at zero it would mark nothing.
+        """
+        deviation = math.sqrt(2 / (self.in_channels + self.out_channels))
+        nn.init.normal_(self.weight, std=deviation)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+        if self.root_bias is not None:
+            nn.init.normal_(self.root_bias, std=deviation)
 
     def forward(self, x: Float[Tensor, "rows in"], blocks: Blocks) -> Float[Tensor, "out_rows out"]:
         """Map.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import torch
@@ -43,8 +43,8 @@ class EgoNetworks:
         max_pairs: most pairs of a part. One network never falls apart, however large; without, there is one part.
 
     Raises:
-        ValueError: if ``size`` does not add up to the members, bounds do not ascend, a node is missing in its own
-            network or stands there twice.
+        ValueError: if ``size`` does not add up to the members, bounds do not ascend, ``max_pairs`` is below 1, a node
+            is missing in its own network or stands there twice.
 
     Example:
         >>> nets = EgoNetworks(*ego_networks(torch.tensor([[0, 1], [1, 2]]), 3), buckets=(1, 3))
@@ -62,6 +62,8 @@ class EgoNetworks:
         if int(size.sum()) != index.numel() or bool((size < 0).any()):
             raise ValueError(f"size must add up to the {index.numel()} members of index, got {int(size.sum())}")
         check_bounds(buckets)
+        if max_pairs is not None and max_pairs < 1:
+            raise ValueError(f"max_pairs must be at least 1, got {max_pairs}")
         self.num_nodes, self.max_pairs = size.numel(), max_pairs
         bounds = torch.tensor(list(buckets), device=size.device)
         bucket = (torch.bucketize(size, bounds, right=True) - 1).clamp(min=0)
@@ -143,12 +145,9 @@ class EgoNetworks:
         ptr, pair_ptr = self.blocks.ptr, self.blocks.pair_ptr
         members = slice(int(ptr[first]), int(ptr[last]))
         pairs = slice(int(pair_ptr[first]), int(pair_ptr[last]))
-        ends = list(accumulate(self.buckets))
-        inside = [
-            max(0, min(last, end) - max(first, end - count)) for count, end in zip(self.buckets, ends, strict=True)
-        ]
-        root = (self.blocks._checked_root[first:last] - ptr[first]).contiguous()
-        blocks = Blocks(ptr[first : last + 1] - ptr[first], root, inside)
+        ends = zip(self.buckets, accumulate(self.buckets), strict=True)
+        inside = [max(0, min(last, end) - max(first, end - count)) for count, end in ends]
+        blocks = Blocks(ptr[first : last + 1] - ptr[first], self.blocks.checked_root[first:last] - ptr[first], inside)
         return Part(blocks, self.member[members], self.pair[pairs], self.root[first:last])
 
     def __repr__(self) -> str:
@@ -160,7 +159,7 @@ class EgoNetworks:
 
 def check_bounds(buckets: Sequence[int]) -> None:
     """Raise ValueError if lower bounds of sizes do not ascend."""
-    if not buckets or buckets[0] < 1 or any(a >= b for a, b in zip(buckets, buckets[1:], strict=False)):
+    if not buckets or buckets[0] < 1 or any(a >= b for a, b in pairwise(buckets)):
         raise ValueError(f"buckets must be ascending lower bounds from at least 1, got {list(buckets)}")
 
 
