@@ -18,7 +18,7 @@ from torch_geometric.utils import scatter, to_undirected
 from graphseq.data import load
 from graphseq.spen import EgoNetworks, SPENLayer, ego_networks
 
-CHANNELS, GRAPHS, REPEATS = 16, 256, 7
+CHANNELS, GRAPHS, REPEATS = 16, 32, 7
 DATASETS = ("MUTAG", "NCI1", "PROTEINS", "IMDB-BINARY")
 NODES = [1_000, 3_000, 10_000, 30_000, 100_000]
 GLOBAL_NODES = [100, 200, 400, 800]

@@ -12,8 +12,8 @@ from graphseq.spen.expressivity import (
     standard_pairs,
 )
 from graphseq.spen.features import PairFeatures
-from graphseq.spen.group import MarkedRoot, RootStabiliser, Symmetric
-from graphseq.spen.injection import MeanInjection, SumInjection
+from graphseq.spen.group import Group, MarkedRoot, RootStabiliser, Symmetric
+from graphseq.spen.injection import Injection, MeanInjection, SumInjection
 from graphseq.spen.layer import NetworkMaps, SPENLayer
 from graphseq.spen.maps import EquivariantMap
 from graphseq.spen.model import SPEN, size_bounds
@@ -27,6 +27,8 @@ __all__ = [
     "Blocks",
     "EgoNetworks",
     "EquivariantMap",
+    "Group",
+    "Injection",
     "InvariantReadout",
     "MarkedRoot",
     "MeanInjection",

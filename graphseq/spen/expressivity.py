@@ -23,7 +23,7 @@ SEPARATED = 1e-6
 
 
 def separates(model: nn.Module, G: Graph, H: Graph) -> bool:
-    """Whether a network gives two graphs different answers, by more than :data:`SEPARATED` of their size.
+    """Whether a network gives two graphs different answers, by more than a millionth of their size.
 
     A network with random weights answers for its architecture, almost surely: what it cannot tell apart, training will
     not. To be asked without normalisation layers, which on graphs whose nodes all look alike remove all there is to
@@ -55,7 +55,7 @@ def output_gap(model: nn.Module, G: Graph, H: Graph) -> float:
 
 
 def count_classes(model: nn.Module, graphs: Sequence[Graph]) -> int:
-    """How many classes of graphs a network tells apart in a list of them, by :data:`SEPARATED`.
+    """How many classes of graphs a network tells apart in a list of them, see :func:`separates`.
 
     Example:
         >>> model = SPEN(1, 8, layers=3, hops=2, inject="sum", norm=False)
@@ -121,7 +121,12 @@ def csl_graph(nodes: int, skip: int) -> nx.Graph:
 
 
 def plot_pairs(pairs: Mapping[str, tuple[Graph, Graph]], columns: int = 4) -> Figure:
-    """Draw pairs of graphs side by side, nodes coloured by degree."""
+    """Draw pairs of graphs side by side.
+
+    Args:
+        pairs: by name.
+        columns: pairs in a row.
+    """
     from matplotlib.figure import Figure
 
     rows = -(-len(pairs) // columns)
@@ -136,7 +141,7 @@ def plot_pairs(pairs: Mapping[str, tuple[Graph, Graph]], columns: int = 4) -> Fi
             network = _networkx(graph)
             nx.draw_networkx(
                 network,
-                nx.kamada_kawai_layout(network) if nx.is_connected(network) else nx.circular_layout(network),
+                _layout(network),
                 ax=axis,
                 with_labels=False,
                 node_size=14,
@@ -154,6 +159,14 @@ def _data(graph: Graph) -> Data:
         data.x = torch.ones(int(data.num_nodes or 0), 1)
     data.x = data.x.double() if data.x.is_floating_point() else data.x
     return data
+
+
+def _layout(network: nx.Graph) -> dict:
+    """Components one below the other."""
+    place: dict = {}
+    for number, nodes in enumerate(nx.connected_components(network)):
+        place |= nx.kamada_kawai_layout(network.subgraph(nodes), center=(0, -2.2 * number))
+    return place
 
 
 def _networkx(graph: Graph) -> nx.Graph:
