@@ -20,6 +20,7 @@ import graphseq.graph_mamba  # noqa: E402
 import graphseq.plstm  # noqa: E402
 import graphseq.scan  # noqa: E402
 import graphseq.sequence  # noqa: E402
+import graphseq.spen  # noqa: E402
 
 # They hold no doctest, and need Triton to be imported.
 collect_ignore_glob = ["graphseq/scan/triton/*_kernel.py"]
@@ -30,7 +31,8 @@ GOLDEN = Path(__file__).parent / "tests" / "golden"
 @pytest.fixture(autouse=True)
 def _doctest_names(doctest_namespace):
     doctest_namespace["torch"] = torch
-    for package in (graphseq.scan, graphseq.sequence, graphseq.graph_mamba, graphseq.chimera, graphseq.plstm):
+    packages = ("chimera", "graph_mamba", "plstm", "scan", "sequence", "spen")
+    for package in (getattr(graphseq, name) for name in packages):
         for name in package.__all__:
             doctest_namespace[name] = getattr(package, name)
 

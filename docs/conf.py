@@ -39,6 +39,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(?!graphseq).*"),
     # What backends and encoders are given; nobody makes one.
     (r"py:class", r"graphseq\.(scan\.schedule\.Schedule|graph_mamba\.edge_set\.EdgeSet)"),
+    (r"py:class", r"graphseq\.spen\.(nets\.Part|blocks\.AroundRoot|group\.(Levels|Numbers|Basis)|layer\.Widths)"),
 ]
 
 html_theme = "furo"

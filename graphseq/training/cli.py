@@ -12,6 +12,7 @@ _COMMANDS: dict[str, str] = {
     "test": "evaluate a checkpoint on the test set",
     "predict": "write the predictions of a checkpoint for the test set",
     "repeat": "fit and test over seeds and splits, and record mean and deviation",
+    "folds": "fit on every fold of a TU data set, and record both protocols of that collection",
     "results": "write the tables of results from their records",
     "data": "list, get and verify data sets",
 }
@@ -57,6 +58,10 @@ def _runner(command: str) -> Callable[[list[str]], object]:
         from graphseq.training.repeat import repeat
 
         return lambda words: repeat(words[1:])
+    if command == "folds":
+        from graphseq.training.folds import folds
+
+        return lambda words: folds(words[1:])
     from graphseq.training.lightning_cli import GraphCLI
 
     return GraphCLI

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset, Dataset
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import BaseTransform, Compose
@@ -35,6 +35,8 @@ class GraphDataModule(pl.LightningDataModule):
         transforms: applied to an example each time it is used.
         options: for generated data sets, what they are made with.
         seed: of the order of training examples; that of ``seed_everything`` if not given.
+        validate_on_test: train on the training and the validation part together, and validate on the test part, as the
+            protocols of ``graphseq folds`` do. What is chosen by such a validation has seen the test set.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class GraphDataModule(pl.LightningDataModule):
         transforms: list[BaseTransform] | None = None,
         options: dict[str, Any] | None = None,
         seed: int | None = None,
+        validate_on_test: bool = False,
     ) -> None:
         super().__init__()
         if name not in dataset_names():
@@ -57,6 +60,7 @@ class GraphDataModule(pl.LightningDataModule):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.pre_transforms, self.transforms = pre_transforms or [], transforms or []
         self.options, self.seed = options or {}, seed
+        self.validate_on_test = validate_on_test
         self._benchmark: Benchmark | None = None
 
     @classmethod
@@ -114,6 +118,13 @@ class GraphDataModule(pl.LightningDataModule):
     def _pre_transform(self) -> Compose | None:
         return Compose(self.pre_transforms) if self.pre_transforms else None
 
+    def _examples(self, split: str) -> Any:
+        if not self.validate_on_test:
+            return getattr(self.benchmark, split)
+        if split == "train":
+            return ConcatDataset([self.benchmark.train, self.benchmark.val])  # type: ignore[list-item]
+        return self.benchmark.test
+
     def _loader(self, split: str, *, shuffle: bool = False) -> DataLoader:
         processes, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         if self.batch_size % processes:
@@ -122,7 +133,7 @@ class GraphDataModule(pl.LightningDataModule):
                 f"({processes}), got {self.batch_size}"
             )
         seed = global_seed() if self.seed is None else self.seed
-        examples = _Numbered(getattr(self.benchmark, split), Compose(self.transforms))
+        examples = _Numbered(self._examples(split), Compose(self.transforms))
         sampler = EpochSampler(examples, processes, rank, shuffle=shuffle, seed=seed)
         if self.trainer:
             # Lightning names the epoch to a sampler only after workers have begun to follow it.

@@ -1,0 +1,185 @@
+"""Linear maps between tensors of orders 0, 1 and 2 that commute with permutations (Maron et al. 2019), on blocks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from graphseq.spen.blocks import Blocks
+from graphseq.spen.group import Group, Levels, Symmetric
+
+
+class EquivariantMap(nn.Module):
+    r"""The general linear map from order :math:`k` to order :math:`l` that commutes with a group of permutations.
+
+    .. math::
+        Y = \sum_b \operatorname{op}_b(X)\, W_b + \beta
+
+    with the operations of ``group``, one weight matrix each, and as bias :math:`\beta` every constant that the group
+    leaves in place. Nothing is computed operation by operation: what is read off :math:`X` on each level (pairs,
+    members, blocks) takes one matrix product there. From order 2 to 2 that is one product at the size of the pairs,
+    of twice the output's width, instead of fifteen.
+
+    Blocks of different buckets have different weights, see :class:`Blocks`.
+
+    Args:
+        in_order: 0, 1 or 2.
+        out_order: 0, 1 or 2.
+        in_channels: width of the input.
+        out_channels: width of the output.
+        buckets: number of sets of weights.
+        group: which permutations, all of them if not given.
+        bias: whether there is a bias.
+
+    Raises:
+        ValueError: if an order is not 0, 1 or 2, or a number is below 1.
+
+    Example:
+        >>> blocks = Blocks(torch.tensor([0, 2, 5]))
+        >>> EquivariantMap(2, 1, 4, 8)(torch.randn(2 * 2 + 3 * 3, 4), blocks).shape
+        torch.Size([5, 8])
+
+    Cost: :math:`O(\sum m^2)` for order 2, in time and memory.
+    """
+
+    def __init__(
+        self,
+        in_order: int,
+        out_order: int,
+        in_channels: int,
+        out_channels: int,
+        *,
+        buckets: int = 1,
+        group: Group | None = None,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        for name, order in (("in_order", in_order), ("out_order", out_order)):
+            if order not in (0, 1, 2):
+                raise ValueError(f"{name} must be 0, 1 or 2, got {order}")
+        for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("buckets", buckets)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.in_order, self.out_order = in_order, out_order
+        self.in_channels, self.out_channels, self.buckets = in_channels, out_channels, buckets
+        self.group: Group = Symmetric() if group is None else group
+        self.basis = self.group.basis(in_order, out_order)
+        slots = self.group.numbers(out_order)
+        self.weight = nn.Parameter(torch.empty(buckets, self.basis.size, in_channels, out_channels))
+        self.bias = nn.Parameter(torch.empty(buckets, slots.block, out_channels)) if bias else None
+        marked = bias and self.group.marks and slots.member > 0
+        self.root_bias = nn.Parameter(torch.empty(buckets, slots.member, out_channels)) if marked else None
+        # Biases are shaped like matrices, but are none.
+        for vector in (self.bias, self.root_bias):
+            if vector is not None:
+                vector._no_weight_decay = True  # type: ignore[attr-defined]
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Normal weights of deviation :math:`\\sqrt{2 / (C_{in} + C_{out})}` for each operation; the bias is zero.
+
+        The root's own bias stands for weights of an indicator, and begins like them: at zero it would mark nothing.
+        """
+        deviation = math.sqrt(2 / (self.in_channels + self.out_channels))
+        nn.init.normal_(self.weight, std=deviation)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+        if self.root_bias is not None:
+            nn.init.normal_(self.root_bias, std=deviation)
+
+    def forward(self, x: Float[Tensor, "rows in"], blocks: Blocks) -> Float[Tensor, "out_rows out"]:
+        """Map.
+
+        Args:
+            x: a row for each block, member or pair, as the order of the input says.
+            blocks: where they belong.
+
+        Raises:
+            ValueError: if ``x`` or the buckets do not fit.
+        """
+        rows = (blocks.num_blocks, blocks.num_members, blocks.num_pairs)[self.in_order]
+        if list(x.shape) != [rows, self.in_channels]:
+            raise ValueError(f"x must have shape [{rows}, {self.in_channels}], got {list(x.shape)}")
+        return self.spread(self.group.read(self.in_order, x, blocks), blocks)
+
+    def spread(self, read: Levels, blocks: Blocks) -> Tensor:
+        """The map of what has been read already, so that several maps of one tensor share the reading."""
+        if len(blocks.buckets) != self.buckets:
+            raise ValueError(f"blocks must come in {self.buckets} buckets, got {len(blocks.buckets)}")
+        domain = self.group.domain(blocks)
+        return self.group.spread(self.out_order, self._mapped(read, domain, blocks), blocks)
+
+    def _mapped(self, read: Levels, domain: Blocks, blocks: Blocks) -> Levels:
+        bounds = domain.bounds
+        block = _product(read.block, self._matrix(self.basis.block), bounds[0], self.out_channels)
+        if self.bias is not None:
+            block = block + _of_bucket(self.bias, domain)
+        if self.out_order == 0:
+            return Levels(None, None, block)
+        if self.basis.member and read.member is not None:
+            member = _product(read.member, self._matrix(self.basis.member), bounds[1], self.out_channels)
+        else:
+            kinds = self.group.numbers(self.out_order).member
+            member = block.new_zeros(domain.num_members, kinds, self.out_channels)
+        if self.root_bias is not None:
+            at_root = _of_bucket(self.root_bias, blocks).index_select(0, blocks.block)
+            member = member + at_root * blocks.is_root[:, None, None]
+        if not self.basis.pair or read.pair is None:
+            return Levels(None, member, block)
+        straight, turned = (self.weight[:, number] for number in self.basis.pair)
+        both = bucketed_product(read.pair, torch.cat([straight, turned], 2), bounds[2])
+        pair, other = both.split(self.out_channels, 1)
+        return Levels(pair + _Transposed.apply(other, domain.transposed), member, block)
+
+    def _matrix(self, numbers: list[list[int]]) -> Tensor:
+        """The weights of a level as one matrix, from all values read to all that are spread."""
+        return self.weight[:, numbers].transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.in_order} -> {self.out_order}, {self.in_channels} -> {self.out_channels}, "
+            f"operations={self.basis.size}, buckets={self.buckets}, {self.group!r})"
+        )
+
+
+def bucketed_product(
+    x: Float[Tensor, "rows in"], weight: Float[Tensor, "buckets in out"], bounds: tuple[int, ...]
+) -> Float[Tensor, "rows out"]:
+    """Multiply the rows of each bucket, which lie together, by the matrix of the bucket."""
+    if weight.shape[0] == 1:
+        return x @ weight[0]
+    matrices = weight.unbind(0)
+    filled = [place for place in range(len(matrices)) if bounds[place] < bounds[place + 1]]
+    if not filled:
+        return x @ matrices[0]
+    return torch.cat([x[bounds[place] : bounds[place + 1]] @ matrices[place] for place in filled])
+
+
+def _product(values: Tensor, matrix: Tensor, bounds: tuple[int, ...], channels: int) -> Tensor:
+    return bucketed_product(values.flatten(1), matrix, bounds).unflatten(1, (-1, channels))
+
+
+def _of_bucket(vectors: Tensor, blocks: Blocks) -> Tensor:
+    """The vectors of each block's bucket, ``[blocks, kinds, channels]``."""
+    if vectors.shape[0] == 1:
+        return vectors.expand(blocks.num_blocks, -1, -1)
+    repeats = torch.tensor(blocks.buckets, device=vectors.device)
+    return vectors.repeat_interleave(repeats, 0, output_size=blocks.num_blocks)
+
+
+class _Transposed(torch.autograd.Function):
+    """Rows of pairs at their transposed places; turning twice changes nothing, so the gradient takes the same way."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, transposed: Tensor) -> Tensor:
+        ctx.save_for_backward(transposed)
+        return x.index_select(0, transposed)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (transposed,) = ctx.saved_tensors
+        return _Transposed.apply(gradient, transposed), None
