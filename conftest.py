@@ -17,6 +17,7 @@ _hook = jaxtyping.install_import_hook("graphseq", "beartype.beartype")
 
 import graphseq.graph_mamba  # noqa: E402
 import graphseq.scan  # noqa: E402
+import graphseq.semba  # noqa: E402
 import graphseq.sequence  # noqa: E402
 
 # They hold no doctest, and need Triton to be imported.
@@ -28,7 +29,7 @@ GOLDEN = Path(__file__).parent / "tests" / "golden"
 @pytest.fixture(autouse=True)
 def _doctest_names(doctest_namespace):
     doctest_namespace["torch"] = torch
-    for package in (graphseq.scan, graphseq.sequence, graphseq.graph_mamba):
+    for package in (graphseq.scan, graphseq.sequence, graphseq.graph_mamba, graphseq.semba):
         for name in package.__all__:
             doctest_namespace[name] = getattr(package, name)
 

@@ -35,6 +35,7 @@ class GraphDataModule(pl.LightningDataModule):
         transforms: applied to an example each time it is used.
         options: for generated data sets, what they are made with.
         seed: of the order of training examples; that of ``seed_everything`` if not given.
+        shuffle: whether training examples come in random order; chunks of a stream must not.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class GraphDataModule(pl.LightningDataModule):
         transforms: list[BaseTransform] | None = None,
         options: dict[str, Any] | None = None,
         seed: int | None = None,
+        shuffle: bool = True,
     ) -> None:
         super().__init__()
         if name not in dataset_names():
@@ -56,7 +58,7 @@ class GraphDataModule(pl.LightningDataModule):
         self.name, self.root, self.mirror, self.split = name, root, mirror, split
         self.batch_size, self.num_workers = batch_size, num_workers
         self.pre_transforms, self.transforms = pre_transforms or [], transforms or []
-        self.options, self.seed = options or {}, seed
+        self.options, self.seed, self.shuffle = options or {}, seed, shuffle
         self._benchmark: Benchmark | None = None
 
     @classmethod
@@ -65,7 +67,8 @@ class GraphDataModule(pl.LightningDataModule):
 
         Args:
             benchmark: the data.
-            arguments: ``batch_size``, ``num_workers``, ``pre_transforms``, ``transforms`` and ``seed`` as above.
+            arguments: ``batch_size``, ``num_workers``, ``pre_transforms``, ``transforms``, ``seed`` and ``shuffle``
+            as above.
         """
         module = cls(dataset_names()[0], **arguments)
         module.name = benchmark.name
@@ -99,7 +102,7 @@ class GraphDataModule(pl.LightningDataModule):
         _ = self.benchmark
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader("train", shuffle=True)
+        return self._loader("train", shuffle=self.shuffle)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader("val")

@@ -22,6 +22,7 @@ from graphseq.data.generated.transfer import (
     TreeTransfer,
 )
 from graphseq.data.loaded import Loaded, Split
+from graphseq.data.signed.named import signed_network
 
 
 def transfer(
@@ -153,6 +154,7 @@ RECIPES: dict[str, Callable[..., Loaded]] = {
     "graph-properties": graph_properties,
     "marked-parity": marked_parity,
     "walk-recall": walk_recall,
+    "signed-network": signed_network,
 }
 
 
