@@ -19,6 +19,7 @@ import graphseq.chimera  # noqa: E402
 import graphseq.graph_mamba  # noqa: E402
 import graphseq.plstm  # noqa: E402
 import graphseq.scan  # noqa: E402
+import graphseq.semba  # noqa: E402
 import graphseq.sequence  # noqa: E402
 import graphseq.spen  # noqa: E402
 
@@ -31,7 +32,7 @@ GOLDEN = Path(__file__).parent / "tests" / "golden"
 @pytest.fixture(autouse=True)
 def _doctest_names(doctest_namespace):
     doctest_namespace["torch"] = torch
-    packages = ("chimera", "graph_mamba", "plstm", "scan", "sequence", "spen")
+    packages = ("chimera", "graph_mamba", "plstm", "scan", "semba", "sequence", "spen")
     for package in (getattr(graphseq, name) for name in packages):
         for name in package.__all__:
             doctest_namespace[name] = getattr(package, name)

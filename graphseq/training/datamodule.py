@@ -37,6 +37,7 @@ class GraphDataModule(pl.LightningDataModule):
         seed: of the order of training examples; that of ``seed_everything`` if not given.
         validate_on_test: train on the training and the validation part together, and validate on the test part, as the
             protocols of ``graphseq folds`` do. What is chosen by such a validation has seen the test set.
+        shuffle: whether training examples come in random order; chunks of a stream must not.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class GraphDataModule(pl.LightningDataModule):
         options: dict[str, Any] | None = None,
         seed: int | None = None,
         validate_on_test: bool = False,
+        shuffle: bool = True,
     ) -> None:
         super().__init__()
         if name not in dataset_names():
@@ -59,7 +61,7 @@ class GraphDataModule(pl.LightningDataModule):
         self.name, self.root, self.mirror, self.split = name, root, mirror, split
         self.batch_size, self.num_workers = batch_size, num_workers
         self.pre_transforms, self.transforms = pre_transforms or [], transforms or []
-        self.options, self.seed = options or {}, seed
+        self.options, self.seed, self.shuffle = options or {}, seed, shuffle
         self.validate_on_test = validate_on_test
         self._benchmark: Benchmark | None = None
 
@@ -69,7 +71,8 @@ class GraphDataModule(pl.LightningDataModule):
 
         Args:
             benchmark: the data.
-            arguments: ``batch_size``, ``num_workers``, ``pre_transforms``, ``transforms`` and ``seed`` as above.
+            arguments: ``batch_size``, ``num_workers``, ``pre_transforms``, ``transforms``, ``seed`` and ``shuffle``
+            as above.
         """
         module = cls(dataset_names()[0], **arguments)
         module.name = benchmark.name
@@ -103,7 +106,7 @@ class GraphDataModule(pl.LightningDataModule):
         _ = self.benchmark
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader("train", shuffle=True)
+        return self._loader("train", shuffle=self.shuffle)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader("val")

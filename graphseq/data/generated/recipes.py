@@ -26,6 +26,7 @@ from graphseq.data.generated.transfer import (
 )
 from graphseq.data.generated.word_problem import WordProblem, product_table
 from graphseq.data.loaded import Loaded, Split
+from graphseq.data.signed.named import signed_network
 
 
 def transfer(
@@ -219,6 +220,7 @@ RECIPES: dict[str, Callable[..., Loaded]] = {
     "associative-recall": associative_recall,
     "arrow-pointing": arrow_pointing,
     "digits": digits,
+    "signed-network": signed_network,
 }
 
 

@@ -5,6 +5,7 @@ from graphseq.data.loaders.ogb import load_ogb
 from graphseq.data.loaders.peptides import PeptidesFunc, load_peptides
 from graphseq.data.loaders.tu import load_tu
 from graphseq.data.loaders.wikipedia import WikipediaPages, load_wikipedia
+from graphseq.data.signed.named import load_signed
 
 LOADERS = {
     "actor": load_actor,
@@ -12,6 +13,7 @@ LOADERS = {
     "ogb": load_ogb,
     "peptides": load_peptides,
     "planetoid": load_planetoid,
+    "signed": load_signed,
     "tu": load_tu,
     "webkb": load_webkb,
     "wikipedia": load_wikipedia,

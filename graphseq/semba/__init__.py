@@ -1,0 +1,44 @@
+"""SEMBA (Sharma et al. 2023): memories of friends and foes on continuous-time signed networks."""
+
+from graphseq.semba.attention import TemporalAttention
+from graphseq.semba.counts import count_features, count_model
+from graphseq.semba.decoder import LinearDecoder, PairDecoder
+from graphseq.semba.evaluation import SignScores, best_threshold, reciprocal_rank, score_signs, unseen_ends
+from graphseq.semba.gru import GRUUpdater, HalfEvents, LastAggregator, ReleasedGRUUpdater
+from graphseq.semba.memory import GRUStore, ScanStore, SignedMemory, row_features
+from graphseq.semba.model import GRUSEMBA, TGN, EventNetwork, ScanSEMBA
+from graphseq.semba.rules import Balance, Separate, SignRule
+from graphseq.semba.scan import SignedScan
+from graphseq.semba.scan_state import ScanState
+from graphseq.semba.timelines import Timelines
+
+__all__ = [
+    "GRUSEMBA",
+    "TGN",
+    "Balance",
+    "EventNetwork",
+    "GRUStore",
+    "GRUUpdater",
+    "HalfEvents",
+    "LastAggregator",
+    "LinearDecoder",
+    "PairDecoder",
+    "ReleasedGRUUpdater",
+    "ScanSEMBA",
+    "ScanState",
+    "ScanStore",
+    "Separate",
+    "SignRule",
+    "SignScores",
+    "SignedMemory",
+    "SignedScan",
+    "TemporalAttention",
+    "Timelines",
+    "best_threshold",
+    "count_features",
+    "count_model",
+    "reciprocal_rank",
+    "row_features",
+    "score_signs",
+    "unseen_ends",
+]
