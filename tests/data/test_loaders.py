@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from graphseq.data import describe, names
+from graphseq.data import describe, load_events, names
 
 HEAVY = {"DD", "Tolokers", "ogbg-molhiv", "Peptides-func", "NCI1", "NCI109", "Squirrel-unfiltered"}
 STORED = [
@@ -13,7 +13,21 @@ STORED = [
 ]
 
 
-@pytest.mark.parametrize("name", STORED)
+STREAMS = [name for name in names() if describe(name).loader == "signed"]
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_streams_have_as_many_events_and_nodes_as_stated(root, mirror, name):
+    events, stated = load_events(name, root=root, mirror=mirror).events, describe(name).statistics
+    ends = torch.cat([events.src, events.dst])
+    assert (len(events.src), len(ends.unique()), int(ends.max()) + 1) == (
+        stated["edges"],
+        stated["nodes"],
+        stated["nodes"],
+    )
+
+
+@pytest.mark.parametrize("name", [param for param in STORED if param not in STREAMS])
 def test_statistics_are_as_stated(real, name):
     bench, stated = real(name), describe(name).statistics
     data = bench.train._data
