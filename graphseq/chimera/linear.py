@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from graphseq.data.series import Windows
@@ -63,10 +63,23 @@ class LinearForecaster(nn.Module):
     def forward(
         self, past: Float[Tensor, "batch variates lookback"], observed: Tensor | None = None
     ) -> Float[Tensor, "batch variates horizon"]:
-        """Forecast; what was not observed counts as the last value."""
-        last = past[..., -1:]
-        steps = past - last if observed is None else (past - last) * observed
-        return last + steps @ self.weight.to(past.dtype)
+        """Forecast; what was not observed counts as the last value that was."""
+        return linear_forecast(past, observed, self.weight.to(past.dtype))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.lookback}, {self.horizon})"
+
+
+def linear_forecast(
+    past: Float[Tensor, "batch variates lookback"],
+    observed: Bool[Tensor, "batch variates lookback"] | None,
+    weight: Float[Tensor, "lookback horizon"],
+) -> Float[Tensor, "batch variates horizon"]:
+    """The last value that was observed, and a linear map of what differs from it."""
+    if observed is None:
+        last = past[..., -1:]
+        return last + (past - last) @ weight
+    rows = torch.arange(past.shape[-1], device=past.device)
+    latest = torch.where(observed, rows, 0).amax(-1, keepdim=True)
+    last = past.gather(-1, latest) * observed.any(-1, keepdim=True)
+    return last + (past - last) * observed @ weight

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from graphseq.chimera.block import ChimeraTrunk
-from graphseq.chimera.linear import LinearForecaster
+from graphseq.chimera.linear import LinearForecaster, linear_forecast
 from graphseq.chimera.normalise import WindowNorm
 from graphseq.data.series import Windows
 
@@ -100,15 +100,30 @@ class ChimeraForecaster(nn.Module):
         correction = self.head(self.dropout(self.trunk(normal, observed).flatten(2))) * scale.deviation
         if self.linear is None:
             return scale.mean + correction
-        last = last_observed(past, observed)
-        steps = past - last if observed is None else (past - last) * observed
-        return last + steps @ self.linear + correction
+        return linear_forecast(past, observed, self.linear) + correction
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.lookback}, {self.horizon}, trunk={self.trunk.blocks[0]!r})"
 
 
-class ChimeraClassifier(nn.Module):
+class _TrunkAndHead(nn.Module):
+    """A trunk on normalised windows, and a linear map."""
+
+    def __init__(self, out_channels: int, channels: int, layers: int, patch: int, **trunk: Any) -> None:
+        super().__init__()
+        self.norm = WindowNorm()
+        self.trunk = ChimeraTrunk(channels, layers, patch=patch, **trunk)
+        self.head = nn.Linear(channels, out_channels)
+
+    def reset_parameters(self) -> None:
+        self.trunk.reset_parameters()
+        self.head.reset_parameters()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.head.out_features}, trunk={self.trunk.blocks[0]!r})"
+
+
+class ChimeraClassifier(_TrunkAndHead):
     """A class for each series: the mean over variates and columns, through a linear map.
 
     Args:
@@ -124,14 +139,7 @@ class ChimeraClassifier(nn.Module):
     """
 
     def __init__(self, classes: int, *, channels: int = 32, layers: int = 2, patch: int = 1, **trunk: Any) -> None:
-        super().__init__()
-        self.norm = WindowNorm()
-        self.trunk = ChimeraTrunk(channels, layers, patch=patch, **trunk)
-        self.head = nn.Linear(channels, classes)
-
-    def reset_parameters(self) -> None:
-        self.trunk.reset_parameters()
-        self.head.reset_parameters()
+        super().__init__(classes, channels, layers, patch, **trunk)
 
     def forward(
         self,
@@ -142,11 +150,8 @@ class ChimeraClassifier(nn.Module):
         normal, _ = self.norm(x, observed)
         return self.head(self.trunk(normal, observed).mean((1, 2)))
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.head.out_features}, trunk={self.trunk.blocks[0]!r})"
 
-
-class ChimeraReconstructor(nn.Module):
+class ChimeraReconstructor(_TrunkAndHead):
     """The window again, from what the blocks make of it: what is hard to reconstruct is anomalous.
 
     Args:
@@ -161,14 +166,7 @@ class ChimeraReconstructor(nn.Module):
     """
 
     def __init__(self, *, channels: int = 32, layers: int = 2, patch: int = 8, **trunk: Any) -> None:
-        super().__init__()
-        self.norm = WindowNorm()
-        self.trunk = ChimeraTrunk(channels, layers, patch=patch, **trunk)
-        self.head = nn.Linear(channels, patch)
-
-    def reset_parameters(self) -> None:
-        self.trunk.reset_parameters()
-        self.head.reset_parameters()
+        super().__init__(patch, channels, layers, patch, **trunk)
 
     def forward(
         self,
@@ -179,17 +177,3 @@ class ChimeraReconstructor(nn.Module):
         normal, scale = self.norm(x, observed)
         patches = self.head(self.trunk(normal, observed)).flatten(2)[..., -x.shape[2] :]
         return patches * scale.deviation + scale.mean
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(trunk={self.trunk.blocks[0]!r})"
-
-
-def last_observed(
-    past: Float[Tensor, "batch variates lookback"], observed: Bool[Tensor, "batch variates lookback"] | None
-) -> Float[Tensor, "batch variates 1"]:
-    """The last value of each variate that was observed, zero if there is none."""
-    if observed is None:
-        return past[..., -1:]
-    rows = torch.arange(past.shape[-1], device=past.device)
-    latest = torch.where(observed, rows, 0).amax(-1, keepdim=True)
-    return past.gather(-1, latest) * observed.any(-1, keepdim=True)

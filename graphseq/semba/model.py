@@ -131,11 +131,7 @@ class ScanSEMBA(EventNetwork):
     def answer(
         self, edge_index: Tensor, t: Tensor, sign: Tensor, message: Tensor, pairs: Tensor, pairs_t: Tensor
     ) -> Tensor:
-        if len(t) and not float(t[0]) > self.memory.latest:
-            raise ValueError(
-                f"chunks must come in order of time (data.shuffle=false): t must be after {self.memory.latest}, "
-                f"got {float(t[0])}"
-            )
+        _check_order(t, self.memory.latest)
         lines, states = self.memory.run((edge_index[0], edge_index[1], t, message, sign), pairs.flatten())
         nodes, when = pairs.flatten(), pairs_t.repeat(2)
         read = self.memory.updater.read(states, lines, nodes, when).flatten(1)
@@ -177,11 +173,8 @@ class _BatchNetwork(EventNetwork):
         recent = self.recent
         if recent is None:
             raise ValueError("a pass must start with a chunk that has begins=True, got one without")
-        if len(self.past_t) and len(t) and not float(t[0]) > float(self.past_t[-1]):
-            raise ValueError(
-                f"chunks must come in order of time (data.shuffle=false): t must be after {float(self.past_t[-1])}, "
-                f"got {float(t[0])}"
-            )
+        if len(self.past_t):
+            _check_order(t, float(self.past_t[-1]))
         nodes, where = pairs.flatten().unique(return_inverse=True)
         if len(nodes):
             z = self._embed(recent, nodes)[where]
@@ -293,3 +286,10 @@ class TGN(_BatchNetwork):
     def _tell(self, edge_index: Tensor, t: Tensor, message: Tensor, sign: Tensor) -> None:
         signed = torch.cat([message, sign[:, None].to(message)], dim=1)
         self.memory.update_state(edge_index[0], edge_index[1], t.long(), signed)
+
+
+def _check_order(t: Tensor, latest: float) -> None:
+    if len(t) and not float(t[0]) > latest:
+        raise ValueError(
+            f"chunks must come in order of time (data.shuffle=false): t must be after {latest}, got {float(t[0])}"
+        )

@@ -15,7 +15,7 @@ from torch_geometric.transforms import BaseTransform, Compose
 from graphseq.data import Benchmark, load
 from graphseq.data import names as dataset_names
 from graphseq.data.manifest import nearest
-from graphseq.training.seeding import EpochSampler, global_seed
+from graphseq.training.loading import epoch_loader
 from graphseq.training.signature import Signature
 
 
@@ -129,24 +129,14 @@ class GraphDataModule(pl.LightningDataModule):
         return self.benchmark.test
 
     def _loader(self, split: str, *, shuffle: bool = False) -> DataLoader:
-        processes, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        if self.batch_size % processes:
-            raise ValueError(
-                f"batch_size counts the examples of all processes and must be a multiple of their number "
-                f"({processes}), got {self.batch_size}"
-            )
-        seed = global_seed() if self.seed is None else self.seed
-        examples = _Numbered(self._examples(split), Compose(self.transforms))
-        sampler = EpochSampler(examples, processes, rank, shuffle=shuffle, seed=seed)
-        if self.trainer:
-            # Lightning names the epoch to a sampler only after workers have begun to follow it.
-            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        return DataLoader(
-            examples,
-            batch_size=self.batch_size // processes,
-            sampler=sampler,
+        return epoch_loader(
+            DataLoader,
+            _Numbered(self._examples(split), Compose(self.transforms)),
+            self.trainer,
+            batch_size=self.batch_size,
             num_workers=self.num_workers,
-            generator=sampler.generator,
+            shuffle=shuffle,
+            seed=self.seed,
         )
 
 

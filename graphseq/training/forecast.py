@@ -15,8 +15,8 @@ from torchmetrics import MeanMetric
 
 from graphseq.data.series import Scaling, Series, Window, Windows, load_series, series_names
 from graphseq.data.series.windows import Part
+from graphseq.training.loading import epoch_loader
 from graphseq.training.optimisation import parameter_groups, warmup_cosine
-from graphseq.training.seeding import EpochSampler, global_seed
 
 
 class SeriesDataModule(pl.LightningDataModule):
@@ -110,24 +110,14 @@ class SeriesDataModule(pl.LightningDataModule):
         return self._loader("test")
 
     def _loader(self, part: Part, *, shuffle: bool = False) -> DataLoader:
-        processes, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        if self.batch_size % processes:
-            raise ValueError(
-                f"batch_size counts the windows of all processes and must be a multiple of their number "
-                f"({processes}), got {self.batch_size}"
-            )
-        windows = self.windows(part)
-        seed = global_seed() if self.seed is None else self.seed
-        sampler = EpochSampler(windows, processes, rank, shuffle=shuffle, seed=seed)
-        if self.trainer:
-            # Lightning names the epoch to a sampler only after workers have begun to follow it.
-            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        return DataLoader(
-            windows,
-            batch_size=self.batch_size // processes,
-            sampler=sampler,
+        return epoch_loader(
+            DataLoader,
+            self.windows(part),
+            self.trainer,
+            batch_size=self.batch_size,
             num_workers=self.num_workers,
-            generator=sampler.generator,
+            shuffle=shuffle,
+            seed=self.seed,
         )
 
 

@@ -79,10 +79,18 @@ def test_values_that_were_not_observed_are_never_read():
     other = torch.where(observed, past, 1e6)
     for model in (
         _perturbed(_forecaster()),
+        LinearForecaster(22, 5).fit(Windows(_series(), "train", 22, 5, dtype=torch.float64)),
         _perturbed(ChimeraClassifier(4, **SIZES).double().eval()),
         _perturbed(ChimeraReconstructor(**SIZES).double().eval()),
     ):
         torch.testing.assert_close(model(other, observed), model(past, observed), rtol=1e-9, atol=1e-9)
+
+
+def test_the_linear_forecast_starts_from_the_last_value_that_was_observed():
+    linear = LinearForecaster(4, 2)
+    past, observed = torch.tensor([[[1.0, 2.0, 3.0, 0.0]]]), torch.tensor([[[True, True, True, False]]])
+    assert linear(past, observed).flatten().tolist() == [3.0, 3.0]
+    assert linear(past, torch.zeros_like(observed)).flatten().tolist() == [0.0, 0.0]
 
 
 def test_all_observed_is_the_same_as_no_mask():
