@@ -24,7 +24,7 @@ class RunFolder(pl.Callback):
 
     ====================  ==========================================================================================
     ``config.yaml``       the whole configuration, from which the command line repeats or resumes the run
-    ``metrics.csv``       every epoch
+    ``metrics.csv``       every epoch, and the seconds of the processor up to its end
     ``metrics.json``      the outcome: best epoch, validation and test there, parameters, epochs, seconds by the
                           clock and of the processor, which other work on the machine stretches less
     ``checkpoints/``      ``best.ckpt`` by validation score, ``last.ckpt`` of the last whole epoch
@@ -94,6 +94,10 @@ class RunFolder(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._restore_history(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # What a curve over equal time needs.
+        self.log("cpu_seconds", self._elapsed.seconds["cpu_seconds"])
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
