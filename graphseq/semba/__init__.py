@@ -1,9 +1,17 @@
 """SEMBA (Sharma et al. 2023): memories of friends and foes on continuous-time signed networks."""
 
+from graphseq.semba.answers import Answers, answer, answer_by_counts
 from graphseq.semba.attention import TemporalAttention
 from graphseq.semba.counts import count_features, count_model
 from graphseq.semba.decoder import LinearDecoder, PairDecoder
-from graphseq.semba.evaluation import SignScores, best_threshold, reciprocal_rank, score_signs, unseen_ends
+from graphseq.semba.evaluation import (
+    SignScores,
+    best_threshold,
+    reciprocal_rank,
+    score_answers,
+    score_signs,
+    unseen_ends,
+)
 from graphseq.semba.gru import GRUUpdater, HalfEvents, LastAggregator, ReleasedGRUUpdater
 from graphseq.semba.memory import GRUStore, ScanStore, SignedMemory, row_features
 from graphseq.semba.model import GRUSEMBA, TGN, EventNetwork, ScanSEMBA
@@ -15,6 +23,7 @@ from graphseq.semba.timelines import Timelines
 __all__ = [
     "GRUSEMBA",
     "TGN",
+    "Answers",
     "Balance",
     "EventNetwork",
     "GRUStore",
@@ -34,11 +43,14 @@ __all__ = [
     "SignedScan",
     "TemporalAttention",
     "Timelines",
+    "answer",
+    "answer_by_counts",
     "best_threshold",
     "count_features",
     "count_model",
     "reciprocal_rank",
     "row_features",
+    "score_answers",
     "score_signs",
     "unseen_ends",
 ]

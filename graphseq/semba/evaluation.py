@@ -7,7 +7,17 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_f1_score
+from torchmetrics.functional import mean_squared_error, pearson_corrcoef, r2_score
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    binary_average_precision,
+    binary_f1_score,
+    multiclass_f1_score,
+)
+
+from graphseq.semba.answers import Answers
+
+_NEGATIVE, _POSITIVE, _NONE = 0, 1, 2
 
 
 class SignScores(NamedTuple):
@@ -66,6 +76,73 @@ def reciprocal_rank(logits: Float[Tensor, "events candidates"]) -> Float[Tensor,
     """
     true, others = logits[:, :1], logits[:, 1:]
     return 1 / (1 + (others > true).sum(1) + 0.5 * (others == true).sum(1))
+
+
+def score_answers(task: str, val: Answers, test: Answers) -> dict[str, float]:
+    """The scores of a task.
+
+    =============  ================================================================================================
+    ``sign``       ``rocauc``, ``ap_negative`` (average precision of negative signs) and ``macro_f1`` at the
+                   threshold that is best on validation questions
+    ``existence``  ``rocauc``, ``ap`` and ``mrr``, the mean reciprocal rank of an event among the pairs drawn for it
+    ``joint``      ``macro_f1`` and ``weighted_f1`` of the likeliest of three classes, ``existence_rocauc`` of not
+                   being none, ``sign_rocauc`` among real events
+    ``weight``     ``rmse``, ``pearson`` correlation and ``r2``
+    =============  ================================================================================================
+
+    Args:
+        task: its name.
+        val: answers of the validation pass, where a threshold is chosen.
+        test: answers of the test pass, which are scored.
+
+    Raises:
+        ValueError: if there is no such task.
+    """
+    if task not in _SCORES:
+        raise ValueError(f"task must be one of {', '.join(_SCORES)}, got {task!r}")
+    return _SCORES[task](val, test)
+
+
+def _sign(val: Answers, test: Answers) -> dict[str, float]:
+    threshold = best_threshold(val.logits[:, 0], val.target > 0)
+    scores = score_signs(test.logits[:, 0], test.target > 0, threshold)
+    return {"rocauc": scores.rocauc, "ap_negative": scores.ap_negative, "macro_f1": scores.macro_f1}
+
+
+def _existence(val: Answers, test: Answers) -> dict[str, float]:
+    probability, target = test.logits[:, 0].sigmoid(), test.target.long()
+    groups = int(target.sum())
+    return {
+        "rocauc": float(binary_auroc(probability, target)),
+        "ap": float(binary_average_precision(probability, target)),
+        "mrr": float(reciprocal_rank(test.logits[:, 0].reshape(groups, -1)).mean()),
+    }
+
+
+def _joint(val: Answers, test: Answers) -> dict[str, float]:
+    target, real = test.target.long(), test.target != _NONE
+    f1 = {
+        f"{average}_f1": float(multiclass_f1_score(test.logits, target, num_classes=3, average=average))
+        for average in ("macro", "weighted")
+    }
+    existence = torch.logsumexp(test.logits[:, :_NONE], dim=1) - test.logits[:, _NONE]
+    sign = test.logits[:, _POSITIVE] - test.logits[:, _NEGATIVE]
+    return f1 | {
+        "existence_rocauc": float(binary_auroc(existence.sigmoid(), real.long())),
+        "sign_rocauc": float(binary_auroc(sign[real].sigmoid(), target[real])),
+    }
+
+
+def _weight(val: Answers, test: Answers) -> dict[str, float]:
+    predicted, target = test.logits[:, 0], test.target.double()
+    return {
+        "rmse": float(mean_squared_error(predicted, target, squared=False)),
+        "pearson": float(pearson_corrcoef(predicted, target)),
+        "r2": float(r2_score(predicted, target)),
+    }
+
+
+_SCORES = {"sign": _sign, "existence": _existence, "joint": _joint, "weight": _weight}
 
 
 def _macro_f1(logits: Tensor, positive: Tensor, threshold: float) -> Tensor:

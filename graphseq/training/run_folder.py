@@ -97,7 +97,7 @@ class RunFolder(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # What a curve over equal time needs.
-        self.log("cpu_seconds", self._elapsed.seconds["cpu_seconds"])
+        pl_module.log("cpu_seconds", self._elapsed.seconds["cpu_seconds"])
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
