@@ -77,5 +77,5 @@ def test_past_counts_tell_something_about_a_balanced_network(task):
 
 def test_a_task_that_does_not_exist_is_named():
     answers = answer(_told, _bench("sign").test)
-    with pytest.raises(ValueError, match="task must be one of .*joint.* got 'class'"):
+    with pytest.raises(ValueError, match=r"task must be one of .*joint.* got 'class'"):
         score_answers("class", answers, answers)
