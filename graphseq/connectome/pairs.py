@@ -34,8 +34,8 @@ def pair_tensor(
         dt: seconds a frame.
 
     Returns:
-        Values, 0 where missing; mask, true where both neurons were observed in the animal; and the neurons of each pair,
-        the upper triangle row by row.
+        Values, 0 where missing; mask, true where both neurons were observed in the animal; and the neurons of each
+        pair, the upper triangle row by row.
 
     Raises:
         ValueError: if an observed trace holds NaN or infinity, a window does not fit into the recording, or there are

@@ -136,7 +136,7 @@ def test_wrong_input_is_named(unchecked, change, message):
 
 
 def test_whole_numbers_are_refused(unchecked):
-    with pytest.raises(TypeError, match="traces must have a floating dtype, got torch.int64"):
+    with pytest.raises(TypeError, match=r"traces must have a floating dtype, got torch\.int64"):
         affinity(torch.ones(1, 2, 3, dtype=torch.int64))
 
 
