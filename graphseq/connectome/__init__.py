@@ -2,18 +2,27 @@
 
 from graphseq.connectome.affinity import RBF, Affinity, GeometricMean, Minimum, Opposed, Product, affinity
 from graphseq.connectome.derivative import gaussian_derivative, min_max, rate_of_change
+from graphseq.connectome.dynamic import DynamicCommunities, DynamicConnectome
+from graphseq.connectome.export import affinity_events, functional_and_anatomical, window_graphs
 from graphseq.connectome.factorisation import HALS, BoundedLBFGS, CPFit, MultiplicativeUpdates, NonNegativeCP, Solver
+from graphseq.connectome.modularity import Leiden, Louvain, modularity
 from graphseq.connectome.pairs import pair_tensor
+from graphseq.connectome.sbm import BlockFit, WeightedSBM
 from graphseq.connectome.windows import ExponentialWindow, MeanWindow, Window
 
 __all__ = [
     "HALS",
     "RBF",
     "Affinity",
+    "BlockFit",
     "BoundedLBFGS",
     "CPFit",
+    "DynamicCommunities",
+    "DynamicConnectome",
     "ExponentialWindow",
     "GeometricMean",
+    "Leiden",
+    "Louvain",
     "MeanWindow",
     "Minimum",
     "MultiplicativeUpdates",
@@ -21,10 +30,15 @@ __all__ = [
     "Opposed",
     "Product",
     "Solver",
+    "WeightedSBM",
     "Window",
     "affinity",
+    "affinity_events",
+    "functional_and_anatomical",
     "gaussian_derivative",
     "min_max",
+    "modularity",
     "pair_tensor",
     "rate_of_change",
+    "window_graphs",
 ]

@@ -13,7 +13,9 @@ from graphseq.connectome.dynamic import DynamicCommunities
 from graphseq.data import signed_events
 
 
-def window_graphs(found: DynamicCommunities, animal: int, x: Float[Tensor, "neurons features"] | None = None) -> list[Data]:
+def window_graphs(
+    found: DynamicCommunities, animal: int, x: Float[Tensor, "neurons features"] | None = None
+) -> list[Data]:
     """One graph for each window of an animal.
 
     ``edge_index`` holds both directions of all pairs that were observed in the animal, the same tensor in all graphs;

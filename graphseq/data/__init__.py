@@ -6,6 +6,7 @@ from graphseq.data.dag import AddDag, AddLineGraph, DagData
 from graphseq.data.generated import (
     ArrowPointing,
     AssociativeRecall,
+    CalciumRecordings,
     CliquePathTransfer,
     CrossedRingTransfer,
     GraphProperties,
@@ -50,6 +51,7 @@ __all__ = [
     "AssociativeRecall",
     "Benchmark",
     "BreadthFirstOrder",
+    "CalciumRecordings",
     "CliquePathTransfer",
     "CrossedRingTransfer",
     "DagData",

@@ -24,8 +24,8 @@ class CalciumRecordings:
         x_i(t) = \Bigl(\kappa * \sum_r w_{ra}\, g_r\, u_{r c_r(i)}\Bigr)(t) + \varepsilon_i(t) + \delta_i(t),
 
     with the indicator's kernel :math:`\kappa` (exponential, 2 s), white noise :math:`\varepsilon` whose variance is
-    that of the first term, over all neurons of an animal, divided by ``snr``, and a slow drift :math:`\delta`. Each neuron is
-    missing in each animal with probability ``missing``. The drives' being independent between animals is what makes
+    that of the first term, over all neurons of an animal, divided by ``snr``, and a slow drift :math:`\delta`. Each
+    neuron is missing in each animal with probability ``missing``. The drives' being independent between animals is what makes
     averaging over animals no substitute for a factorisation.
 
     Args:
@@ -102,7 +102,7 @@ class CalciumRecordings:
 
 
 def _communities(rng: np.random.Generator, num_neurons: int) -> np.ndarray:
-    members = rng.permutation(num_neurons)[: max(int(round(_TAKING_PART * num_neurons)), 2)]
+    members = rng.permutation(num_neurons)[: max(round(_TAKING_PART * num_neurons), 2)]
     number = int(rng.integers(2, 5))
     label = np.full(num_neurons, -1)
     label[members] = rng.permutation(np.arange(len(members)) % number)

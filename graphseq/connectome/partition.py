@@ -1,0 +1,123 @@
+"""A partition of the nodes with the sums of its blocks, kept up to date as nodes move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import gammaln
+
+from graphseq.connectome.evidence import Pairs
+
+Evidence = Callable[[np.ndarray], np.ndarray]
+
+
+class Partition:
+    r"""Blocks of nodes under a block model; the score is log-likelihood plus log-prior.
+
+    The prior draws the number of blocks :math:`B`, then their sizes, then the nodes of each, uniformly (Peixoto 2017):
+    :math:`-\log N - \log \binom{N-1}{B-1} - \log \frac{N!}{\prod_r n_r!}`.
+
+    Sums between blocks, ``[channels, B, B]``, and between each node and each block, ``[channels, N, B]``, follow every
+    move at the cost of one column. There is always one empty block, the last, for a node to move to. An empty block
+    explains nothing: the evidence of sums that are 0 is 0.
+
+    Args:
+        pairs: sums of each pair of nodes, symmetric, with a diagonal of 0.
+        evidence: of sums between blocks.
+        labels: block of each node.
+    """
+
+    def __init__(self, pairs: Pairs, evidence: Evidence, labels: Int[np.ndarray, " nodes"]) -> None:
+        self.pairs, self.evidence = pairs, evidence
+        self.num_nodes = len(labels)
+        self._log_sizes = log_prior_of_sizes(self.num_nodes)
+        self.assign(labels)
+
+    def assign(self, labels: Int[np.ndarray, " nodes"]) -> None:
+        """Start again from these labels; those of no node vanish."""
+        self.labels = np.unique(labels, return_inverse=True)[1]
+        blocks = int(self.labels.max(initial=-1)) + 2
+        member = np.eye(blocks)[self.labels]
+        self.size = member.sum(0)
+        self.links = self.pairs @ member
+        self.sums = member.T @ self.links
+        diagonal = np.arange(blocks)
+        self.sums[:, diagonal, diagonal] /= 2
+
+    @property
+    def num_blocks(self) -> int:
+        return len(self.size) - 1
+
+    @property
+    def log_likelihood(self) -> float:
+        return float(np.triu(self.evidence(self.sums)).sum())
+
+    @property
+    def log_prior(self) -> float:
+        return float(self._log_sizes[self.num_blocks] + gammaln(self.size + 1).sum())
+
+    @property
+    def score(self) -> float:
+        return self.log_likelihood + self.log_prior
+
+    def gains(self, node: int, among: list[int] | slice = slice(None)) -> np.ndarray:
+        """What the score gains if the node moves to each of some blocks; by default to all, the empty one included."""
+        block, links = self.labels[node], self.links[:, node]
+        without = self.sums.copy()
+        without[:, block] -= links
+        without[:, :, block] -= links
+        without[:, block, block] += links[:, block]
+        without = without[:, among]
+        # Where the node arrives in block s, only row s changes.
+        before, after = self.evidence(np.stack([without, without + links[:, None]], 1))
+        size = self.size.copy()
+        size[block] -= 1
+        gain = (after - before).sum(1) + self._log_sizes[np.count_nonzero(size) + (size == 0)][among]
+        return gain + np.log(size[among] + 1)
+
+    def move(self, node: int, block: int) -> None:
+        """Put the node into the block."""
+        old, links = self.labels[node], self.links[:, node].copy()
+        self.sums[:, old] -= links
+        self.sums[:, :, old] -= links
+        self.sums[:, old, old] += links[:, old]
+        self.sums[:, block] += links
+        self.sums[:, :, block] += links
+        self.sums[:, block, block] -= links[:, block]
+        self.links[:, :, old] -= self.pairs[:, node]
+        self.links[:, :, block] += self.pairs[:, node]
+        self.size[old] -= 1
+        self.size[block] += 1
+        self.labels[node] = block
+        if self.size[old] == 0 or block == self.num_blocks:
+            self.assign(self.labels)
+
+    def merge_gains(self) -> Float[np.ndarray, "blocks blocks"]:
+        r"""What the score gains if two blocks become one; :math:`-\infty` on and below the diagonal."""
+        blocks = self.num_blocks
+        sums = self.sums[:, :blocks, :blocks]
+        now = self.evidence(sums)
+        own = np.diagonal(now)
+        each = np.arange(blocks)
+        within = np.diagonal(sums, axis1=1, axis2=2)
+        joined = self.evidence(sums[:, :, None] + sums[:, None])
+        joined[each, :, each] = joined[:, each, each] = 0
+        others = now.sum(1) - own
+        gain = joined.sum(2) - (others[:, None] + others - 2 * now)
+        gain += self.evidence(within[:, :, None] + within[:, None] + sums) - own[:, None] - own - now
+        size = self.size[:blocks]
+        gain += gammaln(size[:, None] + size + 1) - gammaln(size + 1)[:, None] - gammaln(size + 1)
+        gain += self._log_sizes[blocks - 1] - self._log_sizes[blocks]
+        gain[np.tril_indices(blocks)] = -np.inf
+        return gain
+
+
+def log_prior_of_sizes(num_nodes: int) -> Float[np.ndarray, " blocks"]:
+    """Of each number of blocks from 0: the part of the prior in which the sizes do not stand."""
+    blocks = np.arange(1, num_nodes + 2)
+    with np.errstate(invalid="ignore"):
+        choices = gammaln(num_nodes) - gammaln(blocks) - gammaln(np.maximum(num_nodes - blocks + 1, 1))
+    shares = -choices - gammaln(num_nodes + 1) - np.log(max(num_nodes, 1))
+    return np.concatenate([[0.0], shares])
