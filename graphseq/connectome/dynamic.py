@@ -56,7 +56,7 @@ class DynamicConnectome:
 
     factorise: NonNegativeCP
     communities: Communities
-    kind: Affinity = GeometricMean()
+    kind: Affinity = GeometricMean()  # noqa: RUF009 (immutable)
     window: Window = field(default_factory=lambda: MeanWindow(12, 6))
     sigma: float = 2.0
     threshold: float = 0.2
@@ -136,20 +136,27 @@ class DynamicCommunities:
         loading = self.motifs.factors[2]
         return self.motifs.factors[1] * self.motifs.weights * (loading.mean(0) if animal is None else loading[animal])
 
-    def active(self, share: float = 0.2, animal: int | None = None) -> Bool[Tensor, "windows motifs"]:
-        """Whether a motif is above a share of its own maximum over time."""
-        activity = self.activity(animal)
-        return activity > share * activity.amax(0)
+    def rise(self, animal: int | None = None) -> Float[Tensor, "windows motifs"]:
+        """How far each motif is above its median over time, as a share of the farthest that it gets; in [0, 1].
 
-    def labels_at(self, share: float = 0.2, animal: int | None = None) -> Int[Tensor, "windows neurons"]:
-        """Community of each neuron in each window, that of the strongest active motif; -1 without one.
+        The median is where a motif idles: chance gives every pair some affinity at all times.
+        """
+        activity = self.activity(animal)
+        above = (activity - activity.median(0).values).clamp(min=0)
+        return above / above.amax(0).clamp(min=torch.finfo(above.dtype).tiny)
+
+    def labels_at(self, active: float = 0.1, animal: int | None = None) -> Int[Tensor, "windows neurons"]:
+        """Community of each neuron in each window, that of the motif that has risen farthest; -1 without one.
 
         Communities are counted over all motifs, so that no two of them share a number.
+
+        Args:
+            active: least :meth:`rise` of a motif that is on.
+            animal: its number; the mean over animals if not given.
         """
-        activity = torch.where(self.active(share, animal), self.activity(animal), 0)
-        strongest_motif = activity.argmax(1)
-        labels = self.global_labels()[strongest_motif]
-        return torch.where((activity.amax(1) > 0)[:, None], labels, BACKGROUND)
+        rise = self.rise(animal)
+        labels = self.global_labels()[rise.argmax(1)]
+        return torch.where((rise.amax(1) > active)[:, None], labels, BACKGROUND)
 
     def global_labels(self) -> Int[Tensor, "motifs neurons"]:
         """Labels with the communities of all motifs counted through."""

@@ -25,8 +25,8 @@ class CalciumRecordings:
 
     with the indicator's kernel :math:`\kappa` (exponential, 2 s), white noise :math:`\varepsilon` whose variance is
     that of the first term, over all neurons of an animal, divided by ``snr``, and a slow drift :math:`\delta`. Each
-    neuron is missing in each animal with probability ``missing``. The drives' being independent between animals is what makes
-    averaging over animals no substitute for a factorisation.
+    neuron is missing in each animal with probability ``missing``. Since drives differ between animals, averaging
+    traces over animals cancels them.
 
     Args:
         num_neurons: :math:`N`.
@@ -85,7 +85,7 @@ class CalciumRecordings:
         gains[silent, rng.integers(0, num_animals, silent.sum())] = 1.0
         signal = np.zeros(shape)
         for motif in range(num_motifs):
-            drives = _ornstein_uhlenbeck(rng, (num_animals, communities[motif].max() + 1, num_frames), _DRIVE / dt)
+            drives = _ornstein_uhlenbeck(rng, (num_animals, int(communities[motif].max()) + 1, num_frames), _DRIVE / dt)
             part = communities[motif] >= 0
             signal[:, part] += gains[motif][:, None, None] * activity[motif] * drives[:, communities[motif][part]]
         signal = _indicator(signal, dt)
