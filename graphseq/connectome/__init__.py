@@ -1,12 +1,14 @@
 """The dynamic connectome: from traces of many neurons to groups that act together, and when."""
 
 from graphseq.connectome.affinity import RBF, Affinity, GeometricMean, Minimum, Opposed, Product, affinity
+from graphseq.connectome.atlas import atlas
 from graphseq.connectome.derivative import gaussian_derivative, min_max, rate_of_change
 from graphseq.connectome.dynamic import DynamicCommunities, DynamicConnectome
 from graphseq.connectome.export import affinity_events, functional_and_anatomical, window_graphs
 from graphseq.connectome.factorisation import HALS, BoundedLBFGS, CPFit, MultiplicativeUpdates, NonNegativeCP, Solver
 from graphseq.connectome.modularity import Leiden, Louvain, modularity
 from graphseq.connectome.pairs import pair_tensor
+from graphseq.connectome.pictures import plot_motifs, plot_neurons, plot_recording
 from graphseq.connectome.sbm import BlockFit, WeightedSBM
 from graphseq.connectome.windows import ExponentialWindow, MeanWindow, Window
 
@@ -34,11 +36,15 @@ __all__ = [
     "Window",
     "affinity",
     "affinity_events",
+    "atlas",
     "functional_and_anatomical",
     "gaussian_derivative",
     "min_max",
     "modularity",
     "pair_tensor",
+    "plot_motifs",
+    "plot_neurons",
+    "plot_recording",
     "rate_of_change",
     "window_graphs",
 ]

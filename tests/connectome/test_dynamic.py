@@ -78,7 +78,7 @@ def test_one_animal_and_constant_traces_are_no_trouble():
 
 
 def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match="sigma must be positive, got 0.0"):
+    with pytest.raises(ValueError, match=r"sigma must be positive, got 0.0"):
         DynamicConnectome(NonNegativeCP(1), Louvain(), sigma=0.0)
     with pytest.raises(ValueError, match=r"threshold must be in \(0, 1\], got 2.0"):
         DynamicConnectome(NonNegativeCP(1), Louvain(), threshold=2.0)

@@ -40,7 +40,7 @@ def test_white_noise_has_the_stated_share_of_the_variance(snr):
 
 
 def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match="snr and dt must be positive, got 0.0 and 0.5"):
+    with pytest.raises(ValueError, match=r"snr and dt must be positive, got 0.0 and 0.5"):
         CalciumRecordings(snr=0.0)
-    with pytest.raises(ValueError, match="missing must be a probability below 1, got 1.0"):
+    with pytest.raises(ValueError, match=r"missing must be a probability below 1, got 1.0"):
         CalciumRecordings(missing=1.0)
