@@ -22,12 +22,20 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_mutual_info_score
 from torch import Tensor
 
-from graphseq.connectome import CPFit, DynamicCommunities, DynamicConnectome, Louvain, MeanWindow, NonNegativeCP
-from graphseq.connectome.dynamic import BACKGROUND, folded, strongest
+from graphseq.connectome import (
+    CPFit,
+    DynamicCommunities,
+    DynamicConnectome,
+    Louvain,
+    MeanWindow,
+    NonNegativeCP,
+    top_quantile,
+)
+from graphseq.connectome.dynamic import BACKGROUND
 from graphseq.data import CalciumRecordings
 
 WINDOW = MeanWindow(12, 6)
-MODEL = DynamicConnectome(NonNegativeCP(4, restarts=10), Louvain(), window=WINDOW, sigma=1.0, threshold=0.1)
+MODEL = DynamicConnectome(NonNegativeCP(4, restarts=5), Louvain(), window=WINDOW)
 
 
 def factorised(recordings: CalciumRecordings) -> DynamicCommunities:
@@ -56,7 +64,7 @@ def zero_filled(recordings: CalciumRecordings) -> Tensor:
             error = min(errors) / float(x.norm())
             return CPFit(weights, unit, torch.tensor([error]), torch.tensor([error]), error, True)
 
-    model = DynamicConnectome(Tensorly(4), Louvain(), window=WINDOW, sigma=MODEL.sigma, threshold=MODEL.threshold)
+    model = DynamicConnectome(Tensorly(4, restarts=MODEL.factorise.restarts), Louvain(), window=WINDOW)
     return model.fit(filled, everything, dt=recordings.dt).labels_at()
 
 
@@ -67,8 +75,7 @@ def correlation_and_louvain(recordings: CalciumRecordings) -> Tensor:
         centred = segment - segment.mean(-1, keepdim=True)
         unit = centred / centred.norm(dim=-1, keepdim=True)
         matrix = torch.einsum("ant,amt->anm", unit, unit).nanmean(0).nan_to_num(0).clamp(min=0)
-        pairs = torch.triu_indices(*matrix.shape, 1)
-        graph = folded(strongest(matrix[pairs[0], pairs[1]], MODEL.threshold), pairs, len(matrix))
+        graph = top_quantile(matrix, MODEL.keep)
         linked = (graph > 0).any(1)
         label = torch.full((len(graph),), BACKGROUND)
         label[linked] = Louvain()(graph[linked][:, linked])

@@ -8,8 +8,9 @@ from graphseq.connectome.export import affinity_events, functional_and_anatomica
 from graphseq.connectome.factorisation import HALS, BoundedLBFGS, CPFit, MultiplicativeUpdates, NonNegativeCP, Solver
 from graphseq.connectome.modularity import Leiden, Louvain, modularity
 from graphseq.connectome.pairs import pair_tensor
-from graphseq.connectome.pictures import plot_motifs, plot_neurons, plot_recording
+from graphseq.connectome.pictures import plot_communities, plot_neurons, plot_recording
 from graphseq.connectome.sbm import BlockFit, WeightedSBM
+from graphseq.connectome.threshold import permutation_null, top_quantile
 from graphseq.connectome.windows import ExponentialWindow, MeanWindow, Window
 
 __all__ = [
@@ -42,9 +43,11 @@ __all__ = [
     "min_max",
     "modularity",
     "pair_tensor",
-    "plot_motifs",
+    "permutation_null",
+    "plot_communities",
     "plot_neurons",
     "plot_recording",
     "rate_of_change",
+    "top_quantile",
     "window_graphs",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor
 from graphseq.connectome.affinity import Affinity, GeometricMean
 from graphseq.connectome.factorisation import CPFit, NonNegativeCP
 from graphseq.connectome.pairs import pair_tensor
+from graphseq.connectome.threshold import top_quantile
 from graphseq.connectome.windows import MeanWindow, Window
 
 Communities = Callable[[Tensor], Tensor]
@@ -39,10 +40,10 @@ class DynamicConnectome:
         kind: rule of affinity.
         window: averages over time.
         sigma: width of the Gaussian whose derivative is taken, in seconds.
-        threshold: share of the pairs that a motif's graph keeps, its strongest ones.
+        keep: share of the pairs that a motif's graph keeps, its strongest ones.
 
     Raises:
-        ValueError: if ``sigma`` is not positive or ``threshold`` not in (0, 1].
+        ValueError: if ``sigma`` is not positive or ``keep`` not in (0, 1].
 
     Example:
         >>> from graphseq.connectome import Louvain
@@ -58,14 +59,14 @@ class DynamicConnectome:
     communities: Communities
     kind: Affinity = GeometricMean()  # noqa: RUF009 (immutable)
     window: Window = field(default_factory=lambda: MeanWindow(12, 6))
-    sigma: float = 2.0
-    threshold: float = 0.2
+    sigma: float = 1.0
+    keep: float = 0.1
 
     def __post_init__(self) -> None:
         if not self.sigma > 0:
             raise ValueError(f"sigma must be positive, got {self.sigma}")
-        if not 0 < self.threshold <= 1:
-            raise ValueError(f"threshold must be in (0, 1], got {self.threshold}")
+        if not 0 < self.keep <= 1:
+            raise ValueError(f"keep must be in (0, 1], got {self.keep}")
 
     def fit(
         self,
@@ -91,7 +92,7 @@ class DynamicConnectome:
         num_neurons = traces.shape[1]
         labels = torch.stack(
             [
-                self._labels(folded(strongest(weights, self.threshold), pairs, num_neurons))
+                self._labels(top_quantile(folded(weights, pairs, num_neurons), self.keep))
                 for weights in motifs.factors[0].t()
             ]
         )
@@ -188,13 +189,6 @@ class DynamicCommunities:
             factors=tuple(factor[:, motifs] for factor in self.motifs.factors),
         )
         return replace(self, motifs=fit, labels=self.labels[motifs])
-
-
-def strongest(weights: Float[Tensor, " pairs"], share: float) -> Float[Tensor, " pairs"]:
-    """The weights of a share of the pairs, the strongest, and 0 elsewhere; pairs without weight are never kept."""
-    kept = max(round(share * len(weights)), 1)
-    floor = weights.topk(kept).values[-1] if len(weights) else weights.new_zeros(())
-    return torch.where(weights >= floor, weights, 0)
 
 
 def folded(values: Float[Tensor, " pairs"], pairs: Tensor, num_neurons: int) -> Float[Tensor, "neurons neurons"]:

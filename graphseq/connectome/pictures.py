@@ -49,7 +49,7 @@ def plot_recording(
     return figure
 
 
-def plot_motifs(found: DynamicCommunities, *, columns: int = 4) -> Figure:
+def plot_communities(found: DynamicCommunities, *, columns: int = 4) -> Figure:
     """The pair weights of each motif, neurons ordered by its communities, which lines set apart."""
     from matplotlib.figure import Figure
 

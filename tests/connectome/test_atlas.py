@@ -7,7 +7,7 @@ from graphseq.connectome import (
     CPFit,
     DynamicCommunities,
     atlas,
-    plot_motifs,
+    plot_communities,
     plot_neurons,
     plot_recording,
 )
@@ -50,7 +50,7 @@ def test_wrong_lengths_are_named(found):
 
 
 def test_pictures_show_every_neuron_and_motif(found):
-    matrices = [axes.images[0].get_array() for axes in plot_motifs(found).axes]
+    matrices = [axes.images[0].get_array() for axes in plot_communities(found).axes]
     # Of the first motif, the only pair joins neurons 0 and 1, which its order puts after neuron 2.
     assert [tuple(array.shape) for array in matrices] == [(4, 4), (4, 4)]
     assert matrices[0].sum() == 2

@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import adjusted_mutual_info_score
 
 from graphseq.connectome import DynamicConnectome, Louvain, MeanWindow, NonNegativeCP
-from graphseq.connectome.dynamic import folded, strongest
+from graphseq.connectome.dynamic import folded
 from graphseq.data import CalciumRecordings
 
 MODEL = DynamicConnectome(NonNegativeCP(2, restarts=4), Louvain())
@@ -59,12 +59,8 @@ def test_memberships_are_shares_of_the_motifs_in_which_a_neuron_takes_part(found
                 assert (soft[:, neuron, labels[motif, neuron]] >= share[:, motif] - 1e-12).all()
 
 
-def test_a_motif_s_graph_keeps_the_strongest_pairs():
-    weights = torch.tensor([0.1, 0.5, 0.3, 0.0])
-    assert strongest(weights, 0.5).tolist() == pytest.approx([0.0, 0.5, 0.3, 0.0])
-    assert strongest(weights, 1.0).tolist() == weights.tolist()
-    pairs = torch.triu_indices(3, 3, 1)
-    graph = folded(torch.tensor([1.0, 2.0, 3.0]), pairs, 3)
+def test_values_of_pairs_fold_into_a_symmetric_matrix():
+    graph = folded(torch.tensor([1.0, 2.0, 3.0]), torch.triu_indices(3, 3, 1), 3)
     assert graph.tolist() == [[0, 1, 2], [1, 0, 3], [2, 3, 0]]
 
 
@@ -80,5 +76,5 @@ def test_one_animal_and_constant_traces_are_no_trouble():
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match=r"sigma must be positive, got 0.0"):
         DynamicConnectome(NonNegativeCP(1), Louvain(), sigma=0.0)
-    with pytest.raises(ValueError, match=r"threshold must be in \(0, 1\], got 2.0"):
-        DynamicConnectome(NonNegativeCP(1), Louvain(), threshold=2.0)
+    with pytest.raises(ValueError, match=r"keep must be in \(0, 1\], got 2.0"):
+        DynamicConnectome(NonNegativeCP(1), Louvain(), keep=2.0)
