@@ -2,7 +2,22 @@
 
 from graphseq.connectome.affinity import RBF, Affinity, GeometricMean, Minimum, Opposed, Product, affinity
 from graphseq.connectome.derivative import gaussian_derivative, min_max, rate_of_change
-from graphseq.connectome.factorisation import HALS, BoundedLBFGS, CPFit, MultiplicativeUpdates, NonNegativeCP, Solver
+from graphseq.connectome.factorisation import (
+    HALS,
+    BoundedLBFGS,
+    CPFit,
+    HoldOut,
+    MultiplicativeUpdates,
+    NonNegativeCP,
+    RankSelection,
+    Solver,
+    Speckled,
+    WholeCourses,
+    ensemble_similarity,
+    plot_motifs,
+    plot_ranks,
+    select_rank,
+)
 from graphseq.connectome.pairs import pair_tensor
 from graphseq.connectome.windows import ExponentialWindow, MeanWindow, Window
 
@@ -14,17 +29,25 @@ __all__ = [
     "CPFit",
     "ExponentialWindow",
     "GeometricMean",
+    "HoldOut",
     "MeanWindow",
     "Minimum",
     "MultiplicativeUpdates",
     "NonNegativeCP",
     "Opposed",
     "Product",
+    "RankSelection",
     "Solver",
+    "Speckled",
+    "WholeCourses",
     "Window",
     "affinity",
+    "ensemble_similarity",
     "gaussian_derivative",
     "min_max",
     "pair_tensor",
+    "plot_motifs",
+    "plot_ranks",
     "rate_of_change",
+    "select_rank",
 ]
