@@ -7,6 +7,22 @@ from graphseq.connectome.dynamic import DynamicCommunities, DynamicConnectome
 from graphseq.connectome.export import affinity_events, functional_and_anatomical, window_graphs
 from graphseq.connectome.factorisation import HALS, BoundedLBFGS, CPFit, MultiplicativeUpdates, NonNegativeCP, Solver
 from graphseq.connectome.modularity import Leiden, Louvain, modularity
+from graphseq.connectome.factorisation import (
+    HALS,
+    BoundedLBFGS,
+    CPFit,
+    HoldOut,
+    MultiplicativeUpdates,
+    NonNegativeCP,
+    RankSelection,
+    Solver,
+    Speckled,
+    WholeCourses,
+    ensemble_similarity,
+    plot_motifs,
+    plot_ranks,
+    select_rank,
+)
 from graphseq.connectome.pairs import pair_tensor
 from graphseq.connectome.pictures import plot_communities, plot_neurons, plot_recording
 from graphseq.connectome.sbm import BlockFit, WeightedSBM
@@ -26,12 +42,14 @@ __all__ = [
     "GeometricMean",
     "Leiden",
     "Louvain",
+    "HoldOut",
     "MeanWindow",
     "Minimum",
     "MultiplicativeUpdates",
     "NonNegativeCP",
     "Opposed",
     "Product",
+    "RankSelection",
     "Solver",
     "WeightedSBM",
     "Window",
@@ -39,6 +57,9 @@ __all__ = [
     "affinity_events",
     "atlas",
     "functional_and_anatomical",
+    "Speckled",
+    "WholeCourses",
+    "ensemble_similarity",
     "gaussian_derivative",
     "min_max",
     "modularity",
@@ -50,4 +71,7 @@ __all__ = [
     "rate_of_change",
     "top_quantile",
     "window_graphs",
+    "plot_motifs",
+    "plot_ranks",
+    "select_rank",
 ]

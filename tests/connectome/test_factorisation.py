@@ -222,11 +222,13 @@ def test_factors_are_unit_columns_by_weight():
 
 
 def test_the_last_error_resolves_what_sums_of_products_do_not():
-    """In float32 products settle the relative error to about 3e-4, the difference itself to rounding."""
+    """In float32 products settle the relative error to about 3e-4; here it is 1e-5."""
     x = torch.einsum("i,j,k->ijk", *(torch.rand(size) + 0.1 for size in (20, 15, 10)))
+    x = x + 1e-5 * x.std() * torch.randn(x.shape)
     fit = NonNegativeCP(1, restarts=1, max_sweeps=20, tolerance=0.0).fit(x)
     assert fit.factors[0].dtype == torch.float32
-    assert fit.relative_error < 1e-6
+    error = (x.double() - fit.reconstruct().double()).norm() / x.double().norm()
+    assert fit.relative_error == pytest.approx(error.item(), rel=0.02) and error < 3e-5
 
 
 def test_float32_agrees_with_float64():
