@@ -16,6 +16,7 @@ if not torch.cuda.is_available():
 _hook = jaxtyping.install_import_hook("graphseq", "beartype.beartype")
 
 import graphseq.chimera  # noqa: E402
+import graphseq.connectome  # noqa: E402
 import graphseq.graph_mamba  # noqa: E402
 import graphseq.plstm  # noqa: E402
 import graphseq.scan  # noqa: E402
@@ -32,7 +33,7 @@ GOLDEN = Path(__file__).parent / "tests" / "golden"
 @pytest.fixture(autouse=True)
 def _doctest_names(doctest_namespace):
     doctest_namespace["torch"] = torch
-    packages = ("chimera", "graph_mamba", "plstm", "scan", "semba", "sequence", "spen")
+    packages = ("chimera", "connectome", "graph_mamba", "plstm", "scan", "semba", "sequence", "spen")
     for package in (getattr(graphseq, name) for name in packages):
         for name in package.__all__:
             doctest_namespace[name] = getattr(package, name)
