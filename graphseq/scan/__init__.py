@@ -6,8 +6,11 @@ from graphseq.scan.delta import delta_scan
 from graphseq.scan.edges import IncidenceGraph, LineGraph, incidence_graph, line_graph
 from graphseq.scan.grid import Grid
 from graphseq.scan.linear import last_states, linear_scan
+from graphseq.scan.matrix import matrix_scan, two_way_matrix_scan
+from graphseq.scan.product_tree import Scaled
 from graphseq.scan.schedule import DagOrder
 from graphseq.scan.selective import selective_scan
+from graphseq.scan.semiring import LogSumExp, MaxPlus, Semiring, SumProduct
 from graphseq.scan.topology import Ragged
 
 __all__ = [
@@ -16,13 +19,20 @@ __all__ = [
     "Grid",
     "IncidenceGraph",
     "LineGraph",
+    "LogSumExp",
+    "MaxPlus",
     "Ragged",
+    "Scaled",
+    "Semiring",
+    "SumProduct",
     "available_backends",
     "delta_scan",
     "incidence_graph",
     "last_states",
     "line_graph",
     "linear_scan",
+    "matrix_scan",
     "selective_scan",
+    "two_way_matrix_scan",
     "use_backend",
 ]

@@ -31,7 +31,7 @@ def available_backends(operation: str | None = None) -> tuple[str, ...]:
 
     Args:
         operation: only those that have it: ``"linear_scan"`` (on segments), ``"grid_scan"``, ``"dag_scan"``,
-            ``"selective_scan"`` or ``"delta_scan"``.
+            ``"selective_scan"``, ``"delta_scan"`` or ``"matrix_scan"``.
 
     Example:
         >>> "torch" in available_backends()
@@ -82,8 +82,8 @@ def operation(name: str, tensor: Tensor) -> Callable:
         return getattr(_BACKENDS[chosen], name)
     if torch.compiler.is_compiling():
         # Its operators run on any device; a schedule of the PyTorch backend is data, which a compiler does not have.
-        return getattr(native, name)
-    if not native.AVAILABLE and tensor.is_cpu:
+        return getattr(native, name, None) or getattr(torch_backend, name)
+    if not native.AVAILABLE and tensor.is_cpu and hasattr(native, name):
         _tell_once()
     for key, backend in _BACKENDS.items():
         if key not in _ON_REQUEST and backend.AVAILABLE and hasattr(backend, name) and backend.accepts(tensor):

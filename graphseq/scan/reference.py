@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import silu, softplus
 
 from graphseq.scan.dag import Dag
 from graphseq.scan.grid import Grid
+from graphseq.scan.product_tree import Scaled
+from graphseq.scan.semiring import Semiring
 from graphseq.scan.topology import Ragged
 
 AVAILABLE = True
@@ -132,3 +136,28 @@ def delta_scan(
         lasts.append(state)
     o = torch.stack(outputs) if outputs else v.new_zeros(0, heads, value_size)
     return o, torch.stack(lasts) if lasts else v.new_zeros(0, heads, key_size, value_size)
+
+
+def matrix_scan(
+    leaves: Scaled, topology: Ragged, semiring: Semiring, ends: Sequence[tuple[bool, Scaled | None]]
+) -> list[Scaled]:
+    """``P[t] = P[t - 1] M[t]``, or reversed ``P[t] = M[t] P[t + 1]``, for each end that a product may start from."""
+    found = []
+    for reverse, start in ends:
+        products: list[Scaled] = [leaves] * topology.num_states
+        for segment, (a, b) in enumerate(zip(topology.bounds, topology.bounds[1:], strict=False)):
+            product = None if start is None else Scaled(*(part[segment : segment + 1] for part in start))
+            for t in range(b - 1, a - 1, -1) if reverse else range(a, b):
+                one = Scaled(*(part[t : t + 1] for part in leaves))
+                if product is not None:
+                    one = one.times(product, semiring) if reverse else product.times(one, semiring)
+                products[t] = product = one
+        empty = leaves if start is None else _empty(leaves, start, reverse)
+        found.append(Scaled(*map(torch.cat, zip(*products, strict=True))) if products else empty)
+    return found
+
+
+def _empty(leaves: Scaled, start: Scaled, reverse: bool) -> Scaled:
+    k = start.values.shape[2 if reverse else 1]
+    n = leaves.values.shape[2]
+    return Scaled(leaves.values.new_empty(0, *((n, k) if reverse else (k, n))), leaves.log_scale)

@@ -14,6 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 from graphseq.scan.dag import Dag
 from graphseq.scan.grid import Grid
+from graphseq.scan.product_tree import ProductTree, Scaled
+from graphseq.scan.semiring import Semiring
 from graphseq.scan.topology import Ragged
 
 AVAILABLE = True
@@ -506,3 +508,11 @@ def _delta_chunks(topology: Ragged, size: int) -> _DeltaChunks:
         tokens = torch.where(step < lengths[segment][:, None], tokens, -1)
         topology.cache["chunks", size] = _DeltaChunks(tokens, ranked, widths)
     return topology.cache["chunks", size]
+
+
+def matrix_scan(
+    leaves: Scaled, topology: Ragged, semiring: Semiring, ends: Sequence[tuple[bool, Scaled | None]]
+) -> list[Scaled]:
+    """One tree of products, read from either end."""
+    tree = ProductTree(leaves, topology, semiring)
+    return [tree.suffixes(start) if reverse else tree.prefixes(start) for reverse, start in ends]

@@ -8,5 +8,6 @@ from graphseq.data.generated.neighbors_match import TreeNeighborsMatch
 from graphseq.data.generated.parity import MarkedParity
 from graphseq.data.generated.properties import GraphProperties
 from graphseq.data.generated.recall import WalkRecall
+from graphseq.data.generated.switching_network import SwitchingNetwork
 from graphseq.data.generated.transfer import CliquePathTransfer, CrossedRingTransfer, RingTransfer, TreeTransfer
 from graphseq.data.generated.word_problem import WordProblem

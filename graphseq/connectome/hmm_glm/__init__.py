@@ -1,0 +1,1 @@
+"""Generalised linear models of spiking networks whose wiring follows a hidden Markov chain."""
