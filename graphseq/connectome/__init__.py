@@ -5,8 +5,6 @@ from graphseq.connectome.atlas import atlas
 from graphseq.connectome.derivative import gaussian_derivative, min_max, rate_of_change
 from graphseq.connectome.dynamic import DynamicCommunities, DynamicConnectome
 from graphseq.connectome.export import affinity_events, functional_and_anatomical, window_graphs
-from graphseq.connectome.factorisation import HALS, BoundedLBFGS, CPFit, MultiplicativeUpdates, NonNegativeCP, Solver
-from graphseq.connectome.modularity import Leiden, Louvain, modularity
 from graphseq.connectome.factorisation import (
     HALS,
     BoundedLBFGS,
@@ -23,59 +21,6 @@ from graphseq.connectome.factorisation import (
     plot_ranks,
     select_rank,
 )
-from graphseq.connectome.pairs import pair_tensor
-from graphseq.connectome.pictures import plot_communities, plot_neurons, plot_recording
-from graphseq.connectome.sbm import BlockFit, WeightedSBM
-from graphseq.connectome.threshold import permutation_null, top_quantile
-from graphseq.connectome.windows import ExponentialWindow, MeanWindow, Window
-
-__all__ = [
-    "HALS",
-    "RBF",
-    "Affinity",
-    "BlockFit",
-    "BoundedLBFGS",
-    "CPFit",
-    "DynamicCommunities",
-    "DynamicConnectome",
-    "ExponentialWindow",
-    "GeometricMean",
-    "Leiden",
-    "Louvain",
-    "HoldOut",
-    "MeanWindow",
-    "Minimum",
-    "MultiplicativeUpdates",
-    "NonNegativeCP",
-    "Opposed",
-    "Product",
-    "RankSelection",
-    "Solver",
-    "WeightedSBM",
-    "Window",
-    "affinity",
-    "affinity_events",
-    "atlas",
-    "functional_and_anatomical",
-    "Speckled",
-    "WholeCourses",
-    "ensemble_similarity",
-    "gaussian_derivative",
-    "min_max",
-    "modularity",
-    "pair_tensor",
-    "permutation_null",
-    "plot_communities",
-    "plot_neurons",
-    "plot_recording",
-    "rate_of_change",
-    "top_quantile",
-    "window_graphs",
-    "plot_motifs",
-    "plot_ranks",
-    "select_rank",
-"""Which neurons act together, and when: affinities, factors, communities, and hidden states of the network."""
-
 from graphseq.connectome.hmm import Path, Posterior, forward_backward, log_evidence, viterbi
 from graphseq.connectome.hmm_glm.concrete import concrete_log_density, relaxed_sample
 from graphseq.connectome.hmm_glm.connections import Connections, FreeConnections, OneHotConnections
@@ -92,41 +37,93 @@ from graphseq.connectome.hmm_glm.prior import (
     OneHotPrior,
     Prior,
     connectome_prior,
+)
 from graphseq.connectome.hmm_glm.start import RandomStart, SmoothedClusters, Start
 from graphseq.connectome.hmm_glm.training import AdamSteps, EvidenceAscent, GeneralisedEM, LBFGSSteps
+from graphseq.connectome.modularity import Leiden, Louvain, modularity
+from graphseq.connectome.pairs import pair_tensor
+from graphseq.connectome.pictures import plot_communities, plot_neurons, plot_recording
+from graphseq.connectome.sbm import BlockFit, WeightedSBM
+from graphseq.connectome.threshold import permutation_null, top_quantile
+from graphseq.connectome.windows import ExponentialWindow, MeanWindow, Window
 
+__all__ = [
+    "HALS",
     "HMMGLM",
+    "RBF",
     "AdamSteps",
+    "Affinity",
     "Bernoulli",
+    "BlockFit",
+    "BoundedLBFGS",
+    "CPFit",
     "CategoricalDensity",
     "ConcreteDensity",
     "Connections",
+    "DynamicCommunities",
+    "DynamicConnectome",
     "Emission",
     "EvidenceAscent",
     "ExponentialFilter",
+    "ExponentialWindow",
     "FiniteFilter",
     "FreeConnections",
     "Gaussian",
     "GaussianPrior",
     "GeneralisedEM",
+    "GeometricMean",
+    "HoldOut",
     "LBFGSSteps",
+    "Leiden",
+    "Louvain",
+    "MeanWindow",
+    "Minimum",
+    "MultiplicativeUpdates",
     "NoPrior",
+    "NonNegativeCP",
     "OneHotConnections",
     "OneHotPrior",
+    "Opposed",
     "Path",
     "Poisson",
     "Posterior",
     "Prior",
+    "Product",
     "RandomStart",
+    "RankSelection",
     "SmoothedClusters",
+    "Solver",
+    "Speckled",
     "Start",
+    "WeightedSBM",
+    "WholeCourses",
+    "Window",
+    "affinity",
+    "affinity_events",
+    "atlas",
     "concrete_log_density",
     "connectome_prior",
+    "ensemble_similarity",
     "forward_backward",
+    "functional_and_anatomical",
+    "gaussian_derivative",
     "log_evidence",
     "match_states",
+    "min_max",
+    "modularity",
+    "pair_tensor",
+    "permutation_null",
+    "plot_communities",
+    "plot_motifs",
+    "plot_neurons",
     "plot_occupancy",
+    "plot_ranks",
+    "plot_recording",
+    "rate_of_change",
     "relaxed_sample",
+    "select_rank",
     "sign_recall",
+    "top_quantile",
     "viterbi",
+    "window_graphs",
 ]
