@@ -27,7 +27,7 @@ from graphseq.connectome import (
     plot_neurons,
     plot_recording,
 )
-from graphseq.data import load_worms
+from graphseq.data.worms import load_worms
 
 
 def worms(rank: int = 6, restarts: int = 3, communities: str = "sbm", out: Path = Path("runs/worms")) -> None:

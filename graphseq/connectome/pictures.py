@@ -63,7 +63,10 @@ def plot_communities(found: DynamicCommunities, *, columns: int = 4) -> Figure:
     for motif, axes in enumerate(every[:count]):
         labels = found.labels[motif]
         order = _by_community(labels)
-        axes.imshow(found.motif_graph(motif)[order][:, order], cmap="magma", interpolation="nearest")
+        matrix = found.motif_graph(motif)[order][:, order]
+        # A few pairs that were seen in one animal alone may stand out so far that nothing else would show.
+        brightest = float(matrix.flatten().quantile(0.99)) or None
+        axes.imshow(matrix, cmap="magma", interpolation="nearest", vmin=0, vmax=brightest)
         for border in labels[order].diff().nonzero().flatten().tolist():
             axes.axhline(border + 0.5, color="white", linewidth=0.6)
             axes.axvline(border + 0.5, color="white", linewidth=0.6)
@@ -82,7 +85,7 @@ def plot_neurons(
 
     Args:
         found: what :meth:`DynamicConnectome.fit` returned.
-        position: the first two columns are drawn; neurons without a place (NaN) are left out.
+        position: the two axes along which neurons lie farthest apart are drawn; those without a place (NaN) are not.
         motif: its number.
         names: written beside neurons that take part.
 
@@ -94,17 +97,19 @@ def plot_neurons(
     if not 0 <= motif < found.motifs.rank:
         raise ValueError(f"motif must be one of 0..{found.motifs.rank - 1}, got {motif}")
     labels = found.labels[motif]
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    spread = position.nan_to_num(0).amax(0) - position.nan_to_num(0).amin(0)
+    place = position[:, spread.argsort(descending=True)[:2]]
+    figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot(*position[labels == BACKGROUND, :2].t(), "o", color="0.85", markersize=4)
+    axes.plot(*place[labels == BACKGROUND].t(), "o", color="0.85", markersize=4)
     for community in range(int(labels.max()) + 1):
         members = (labels == community).nonzero().flatten()
-        axes.plot(*position[members, :2].t(), "o", markersize=6, label=f"community {community}")
+        axes.plot(*place[members].t(), "o", markersize=6, label=f"community {community}")
         for number in members.tolist() if names is not None else []:
-            axes.annotate(names[number], position[number, :2].tolist(), fontsize=5, rotation=45)  # type: ignore[index]
+            axes.annotate(names[number], place[number].tolist(), fontsize=5, rotation=45)  # type: ignore[index]
     axes.set(title=f"motif {motif}", xticks=[], yticks=[])
-    axes.set_aspect("equal")
-    axes.legend(frameon=False, fontsize=8)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
