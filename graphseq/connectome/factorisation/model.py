@@ -33,8 +33,9 @@ class NonNegativeCP:
         rank: :math:`R`.
         solver: how the error is lowered: :class:`HALS`, :class:`MultiplicativeUpdates` or :class:`BoundedLBFGS`.
         restarts: random starts, of which the best is taken.
-        smooth: price on the roughness of time courses, the second mode; see
-            :class:`~graphseq.connectome.factorisation.smoothness.Smoothness`.
+        smooth: price :math:`\lambda` on the roughness of time courses, the second mode. To the objective it adds
+            :math:`\frac\lambda2 \sum_r \|a_r\|^2 \|w_r\|^2 \sum_t (c_{rt} - c_{r,t-1})^2`: with the norms, nothing is
+            gained by moving scale from one mode to another. The form is ours.
         seed: of the starts. The first of ten starts is that of one.
         tolerance: a restart ends when its relative error changes by less in one sweep; at 0 it never does.
         max_sweeps: most sweeps over all modes.

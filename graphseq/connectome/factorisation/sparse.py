@@ -55,7 +55,7 @@ class Sparse(Observations):
             entries = slice(int(ptr[first]), int(ptr[last]))
             messages = values[entries, None].expand(-1, restarts * rank)
             for m, table in rows.items():
-                messages = messages * table[indices[m, entries]]
+                messages = messages * table.index_select(0, indices[m, entries])
             result[first:last] = segment(messages, ptr[first : last + 1] - ptr[first], "sum")
         return result.view(size, restarts, rank).permute(1, 2, 0)
 
