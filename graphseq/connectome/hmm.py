@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from graphseq.scan import MaxPlus, Ragged, matrix_scan, two_way_matrix_scan
+from graphseq.scan.product_tree import ProductTree, scaled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +172,7 @@ def viterbi(
     r"""The path :math:`\arg\max_z p(y, z)` of each sequence; of equally good ones, one.
 
     Best scores are a scan over the semiring (max, +). Each position then has a map from its state to the best one
-    before it, and following these maps from the end is a second scan, of their 0/1 matrices.
+    before it, and following these maps from the end is a second scan, over the composition of maps.
 
     Args:
         log_emission, transition, start, ptr: as in :func:`forward_backward`.
@@ -197,13 +198,22 @@ def viterbi(
     best = matrix_scan(steps, topology, initial=start.log()[:, None], semiring=MaxPlus())
     score = best.values[:, 0]
     arrived = (score.roll(1, 0)[:, :, None] + moves).argmax(1)
-    back = torch.nn.functional.one_hot(arrived, score.shape[1]).mT.to(score.dtype)
-    ends = torch.nn.functional.one_hot(score[last].argmax(1), score.shape[1]).to(score.dtype)
-    final = torch.zeros_like(start).index_copy(0, topology.occupied, ends)
-    follow = matrix_scan(back, topology, initial=final[:, :, None], reverse=not topology.reversed)
-    states = follow.values[:, :, 0].roll(-1, 0).index_copy(0, last, ends).argmax(1)
+    ends = score[last].argmax(1, keepdim=True)
+    final = arrived.new_zeros(topology.num_segments, 1).index_copy(0, topology.occupied, ends)
+    maps = ProductTree(scaled(arrived, _Maps()), topology, _Maps())
+    states = maps.suffixes(scaled(final, _Maps())).values.roll(-1, 0).index_copy(0, last, ends).squeeze(1)
     total = score[last].amax(1).double() + best.log_scale[last]
     return Path(states, total.new_zeros(topology.num_segments).index_copy(0, topology.occupied, total))
+
+
+class _Maps:
+    """Maps between states ``[N, S]``, as lists of images: one entry in each column of a 0/1 matrix."""
+
+    def matmul(self, x: Tensor, y: Tensor) -> Tensor:
+        return x.gather(1, y)
+
+    def normalised(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, torch.zeros(len(x), device=x.device)
 
 
 def _checked(log_emission: Tensor, transition: Tensor, start: Tensor, ptr: Tensor | Ragged) -> tuple[Ragged, Tensor]:

@@ -37,8 +37,8 @@ class SumProduct:
         return torch.bmm(x, y)
 
     def normalised(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        greatest = x.detach().abs().amax((1, 2))
-        greatest = torch.where(greatest > 0, greatest, torch.ones_like(greatest))
+        greatest = x.detach().abs().flatten(1).amax(1)
+        greatest = greatest.masked_fill(greatest == 0, 1)
         return x / greatest[:, None, None], greatest.double().log()
 
     def __repr__(self) -> str:
@@ -49,8 +49,8 @@ class _Logarithmic:
     """Entries are logarithms, minus infinity stands for zero."""
 
     def normalised(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        greatest = x.detach().amax((1, 2))
-        greatest = torch.where(greatest == -torch.inf, torch.zeros_like(greatest), greatest)
+        greatest = x.detach().flatten(1).amax(1)
+        greatest = greatest.masked_fill(greatest == -torch.inf, 0)
         return x - greatest[:, None, None], greatest.double()
 
     def __repr__(self) -> str:
@@ -61,7 +61,11 @@ class MaxPlus(_Logarithmic):
     r"""Best paths, :math:`(XY)_{ac} = \max_b \, (X_{ab} + Y_{bc})`; entries are logarithms."""
 
     def matmul(self, x: Tensor, y: Tensor) -> Tensor:
-        return (x[:, :, :, None] + y[:, None, :, :]).amax(2)
+        # One inner index at a time: all terms at once would be n times the memory, and slower.
+        best = x[:, :, 0, None] + y[:, 0, None, :]
+        for b in range(1, x.shape[2]):
+            best = torch.maximum(best, x[:, :, b, None] + y[:, b, None, :])
+        return best
 
 
 class LogSumExp(_Logarithmic):
