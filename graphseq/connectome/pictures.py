@@ -106,7 +106,8 @@ def plot_neurons(
         members = (labels == community).nonzero().flatten()
         axes.plot(*place[members].t(), "o", markersize=6, label=f"community {community}")
         for number in members.tolist() if names is not None else []:
-            axes.annotate(names[number], place[number].tolist(), fontsize=5, rotation=45)  # type: ignore[index]
+            x, y = place[number].tolist()
+            axes.annotate(names[number], (x, y), fontsize=5, rotation=45)  # type: ignore[index]
     axes.set(title=f"motif {motif}", xticks=[], yticks=[])
     axes.set_aspect("equal", adjustable="datalim")
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
