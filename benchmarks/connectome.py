@@ -125,9 +125,8 @@ def measure_entries() -> list[dict[str, float]]:
     calls = {str(entries): lambda x=x: method.fit(x) for entries, x in tensors.items()}
     rows = []
     for label, taken in milliseconds(calls, 3).items():
-        rows.append(
-            {"entries": int(label), "median_ms": taken.median, "ns_an_entry": 1e6 / 3 * taken.median / int(label)}
-        )
+        each = 1e6 / 3 * taken.median / int(label)
+        rows.append({"entries": int(label), "median_ms": taken.median, "ns_an_entry": each})
         print(f"{int(label):>10,} entries {taken.median:9.1f} ms   {each:.0f} ns an entry and sweep")
     return rows
 
