@@ -18,6 +18,7 @@ from measure import milliseconds
 from torch import Tensor
 
 from graphseq.connectome import forward_backward, log_evidence, viterbi
+from graphseq.scan import Ragged
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "matrix_scan.json"
 SIZES = {"512 steps, 5 states": (512, 5), "2000 steps, 12 states": (2000, 12), "16384 steps, 5 states": (16384, 5)}
@@ -80,7 +81,7 @@ def chain(length: int, states: int) -> tuple[Tensor, Tensor, Tensor]:
     return emission, transition, torch.full((states,), 1 / states, dtype=torch.float64)
 
 
-def check(model: tuple[Tensor, Tensor, Tensor], ptr: Tensor) -> None:
+def check(model: tuple[Tensor, Tensor, Tensor], ptr: Ragged) -> None:
     """All agree in float64."""
     found = forward_backward(*model, ptr)
     for loop in (log_loop, scaled_loop):
@@ -91,7 +92,7 @@ def check(model: tuple[Tensor, Tensor, Tensor], ptr: Tensor) -> None:
 
 
 def measure(length: int, states: int, repeats: int) -> dict[str, Any]:
-    model, ptr = chain(length, states), torch.tensor([0, length])
+    model, ptr = chain(length, states), Ragged.equal(1, length)
     check(model, ptr)
     calls: dict[str, Callable[[], object]] = {}
     for dtype in (torch.float64, torch.float32):
