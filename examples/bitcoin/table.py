@@ -1,6 +1,6 @@
 """Every score of a task on a trust network: networks as trained by ``graphseq repeat``, beside past counts.
 
-graphseq repeat --config examples/bitcoin/otc.yaml --seeds 0,1,2,3,4 --name bitcoin_otc-sign-scan
+graphseq repeat --config examples/bitcoin/otc.yaml --seeds 0,1,2,3,4 --results docs/results/bitcoin --name otc-sign-scan
 python examples/bitcoin/table.py otc sign
 """
 
@@ -29,7 +29,7 @@ NETWORKS = {
 BASELINES = {"logistic": "logistic regression on past counts", "trees": "boosted trees on past counts"}
 
 
-def table(network: str, task: str, results: Path = Path("docs/results"), seeds: int = 5) -> None:
+def table(network: str, task: str, results: Path = Path("docs/results/bitcoin"), seeds: int = 5) -> None:
     """Score the best epoch of every run on record, print a table and write it.
 
     Args:
@@ -39,7 +39,7 @@ def table(network: str, task: str, results: Path = Path("docs/results"), seeds: 
         seeds: of the boosted trees.
     """
     rows = []
-    records = {kind: results / f"bitcoin_{network}-{task}-{kind}.json" for kind in NETWORKS}
+    records = {kind: results / f"{network}-{task}-{kind}.json" for kind in NETWORKS}
     for kind, path in records.items():
         if path.exists():
             record = json.loads(path.read_text())
@@ -56,7 +56,7 @@ def table(network: str, task: str, results: Path = Path("docs/results"), seeds: 
             found = answer_by_counts(kind, task, bench.train, {"val": bench.val, "test": bench.test}, seed)
             scores.append(all_scores(task, found["val"], found["test"], train))
         rows.append({"model": title, "command": "", "scores": scores})
-    path = results / f"table-bitcoin_{network}-{task}.json"
+    path = results / f"table-{network}-{task}.json"
     path.write_text(json.dumps({"network": NAMES[network], "task": task, "rows": rows}, indent=1) + "\n")
     print(markdown(rows), f"in {path}", sep="\n\n")
 
