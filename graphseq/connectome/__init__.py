@@ -9,6 +9,7 @@ from graphseq.connectome.hmm_glm.matching import match_states, sign_recall
 from graphseq.connectome.hmm_glm.model import HMMGLM
 from graphseq.connectome.hmm_glm.occupancy import plot_occupancy
 from graphseq.connectome.hmm_glm.prior import (
+    AdjacencyDensity,
     CategoricalDensity,
     ConcreteDensity,
     GaussianPrior,
@@ -18,11 +19,12 @@ from graphseq.connectome.hmm_glm.prior import (
     connectome_prior,
 )
 from graphseq.connectome.hmm_glm.start import RandomStart, SmoothedClusters, Start
-from graphseq.connectome.hmm_glm.training import AdamSteps, EvidenceAscent, GeneralisedEM, LBFGSSteps
+from graphseq.connectome.hmm_glm.training import AdamSteps, EvidenceAscent, GeneralisedEM, LBFGSSteps, Maximiser
 
 __all__ = [
     "HMMGLM",
     "AdamSteps",
+    "AdjacencyDensity",
     "Bernoulli",
     "CategoricalDensity",
     "ConcreteDensity",
@@ -36,6 +38,7 @@ __all__ = [
     "GaussianPrior",
     "GeneralisedEM",
     "LBFGSSteps",
+    "Maximiser",
     "NoPrior",
     "OneHotConnections",
     "OneHotPrior",
