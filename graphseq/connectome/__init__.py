@@ -30,6 +30,7 @@ from graphseq.connectome.hmm_glm.matching import match_states, sign_recall
 from graphseq.connectome.hmm_glm.model import HMMGLM
 from graphseq.connectome.hmm_glm.occupancy import plot_occupancy
 from graphseq.connectome.hmm_glm.prior import (
+    AdjacencyDensity,
     CategoricalDensity,
     ConcreteDensity,
     GaussianPrior,
@@ -39,7 +40,7 @@ from graphseq.connectome.hmm_glm.prior import (
     connectome_prior,
 )
 from graphseq.connectome.hmm_glm.start import RandomStart, SmoothedClusters, Start
-from graphseq.connectome.hmm_glm.training import AdamSteps, EvidenceAscent, GeneralisedEM, LBFGSSteps
+from graphseq.connectome.hmm_glm.training import AdamSteps, EvidenceAscent, GeneralisedEM, LBFGSSteps, Maximiser
 from graphseq.connectome.modularity import Leiden, Louvain, modularity
 from graphseq.connectome.pairs import pair_tensor
 from graphseq.connectome.pictures import plot_communities, plot_neurons, plot_recording
@@ -52,6 +53,7 @@ __all__ = [
     "HMMGLM",
     "RBF",
     "AdamSteps",
+    "AdjacencyDensity",
     "Affinity",
     "Bernoulli",
     "BlockFit",
@@ -76,6 +78,7 @@ __all__ = [
     "LBFGSSteps",
     "Leiden",
     "Louvain",
+    "Maximiser",
     "MeanWindow",
     "Minimum",
     "MultiplicativeUpdates",

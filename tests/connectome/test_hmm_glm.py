@@ -121,6 +121,13 @@ def test_the_objective_never_falls(recording, prior, method):
     assert objective[-1] > objective[0] + 1e-4
 
 
+def test_transitions_become_the_expected_ones(golden_model):
+    """In this chain steps there and back differ, so that rows cannot be taken for columns."""
+    g, model, ptr = golden_model
+    model.fit(g["Y"], ptr, GeneralisedEM(epochs=1, maximiser=LBFGSSteps(2), start=None))
+    torch.testing.assert_close(model.transition, g["P_mstep"], rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize("prior", PRIORS, ids=lambda prior: type(prior).__name__)
 @pytest.mark.parametrize("method", [GeneralisedEM, EvidenceAscent])
 def test_each_prior_trains_either_way(recording, prior, method):
