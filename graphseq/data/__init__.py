@@ -14,6 +14,7 @@ from graphseq.data.generated import (
     TreeNeighborsMatch,
     TreeTransfer,
     WalkRecall,
+    WeightedLFR,
     WordProblem,
 )
 from graphseq.data.laplacian import AddLaplacianPE
@@ -76,6 +77,7 @@ __all__ = [
     "TreeTransfer",
     "WalkRecall",
     "WeightTask",
+    "WeightedLFR",
     "WikipediaPages",
     "WordProblem",
     "describe",
