@@ -45,6 +45,7 @@ from graphseq.connectome.modularity import Leiden, Louvain, modularity
 from graphseq.connectome.pairs import pair_tensor
 from graphseq.connectome.pictures import plot_communities, plot_neurons, plot_recording
 from graphseq.connectome.sbm import BlockFit, WeightedSBM
+from graphseq.connectome.selection import SelectedCommunities, Selection, select_communities, standard_methods
 from graphseq.connectome.threshold import permutation_null, top_quantile
 from graphseq.connectome.windows import ExponentialWindow, MeanWindow, Window
 
@@ -94,6 +95,8 @@ __all__ = [
     "Product",
     "RandomStart",
     "RankSelection",
+    "SelectedCommunities",
+    "Selection",
     "SmoothedClusters",
     "Solver",
     "Speckled",
@@ -124,8 +127,10 @@ __all__ = [
     "plot_recording",
     "rate_of_change",
     "relaxed_sample",
+    "select_communities",
     "select_rank",
     "sign_recall",
+    "standard_methods",
     "top_quantile",
     "viterbi",
     "window_graphs",

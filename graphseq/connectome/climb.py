@@ -12,7 +12,10 @@ from graphseq.connectome.partition import Partition
 LEAST_GAIN = 1e-8
 
 #: Passes over the nodes of a proposal. What has not settled by then seldom gains.
-SETTLING = 5
+SETTLING = 3
+
+#: Pairs of blocks that are divided anew in a round, drawn at random.
+DIVIDED = 6
 
 
 def climb(partition: Partition, rng: np.random.Generator, rounds: int) -> list[float]:

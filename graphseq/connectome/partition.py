@@ -51,8 +51,18 @@ class Partition:
         return len(self.size) - 1
 
     @property
+    def group_sums(self) -> Float[np.ndarray, "channels groups"]:
+        """Sums of the groups of pairs that share their rates: the pairs of blocks."""
+        return self.sums[(slice(None), *np.triu_indices(self.num_blocks))]
+
+    @property
+    def sums_of_pairs(self) -> Float[np.ndarray, "channels nodes nodes"]:
+        """Of each pair of nodes, the sums of its group."""
+        return self.sums[:, self.labels[:, None], self.labels]
+
+    @property
     def log_likelihood(self) -> float:
-        return float(np.triu(self.evidence(self.sums)).sum())
+        return float(self.evidence(self.group_sums).sum())
 
     @property
     def log_prior(self) -> float:
@@ -64,7 +74,7 @@ class Partition:
 
     def gains(self, node: int, among: list[int] | slice = slice(None)) -> np.ndarray:
         """What the score gains if the node moves to each of some blocks; by default to all, the empty one included."""
-        block, links = self.labels[node], self.links[:, node]
+        block, links = int(self.labels[node]), self.links[:, node]
         without = self.sums.copy()
         without[:, block] -= links
         without[:, :, block] -= links
@@ -72,10 +82,12 @@ class Partition:
         without = without[:, among]
         # Where the node arrives in block s, only row s changes.
         before, after = self.evidence(np.stack([without, without + links[:, None]], 1))
+        return (after - before).sum(1) + self._prior_gains(block, among)
+
+    def _prior_gains(self, block: int, among: list[int] | slice) -> np.ndarray:
         size = self.size.copy()
         size[block] -= 1
-        gain = (after - before).sum(1) + self._log_sizes[np.count_nonzero(size) + (size == 0)][among]
-        return gain + np.log(size[among] + 1)
+        return self._log_sizes[np.count_nonzero(size) + (size == 0)][among] + np.log(size[among] + 1)
 
     def move(self, node: int, block: int) -> None:
         """Put the node into the block."""
@@ -107,11 +119,53 @@ class Partition:
         others = now.sum(1) - own
         gain = joined.sum(2) - (others[:, None] + others - 2 * now)
         gain += self.evidence(within[:, :, None] + within[:, None] + sums) - own[:, None] - own - now
-        size = self.size[:blocks]
-        gain += gammaln(size[:, None] + size + 1) - gammaln(size + 1)[:, None] - gammaln(size + 1)
-        gain += self._log_sizes[blocks - 1] - self._log_sizes[blocks]
+        gain += self._merge_prior_gains()
         gain[np.tril_indices(blocks)] = -np.inf
         return gain
+
+    def _merge_prior_gains(self) -> np.ndarray:
+        blocks = self.num_blocks
+        size = self.size[:blocks]
+        gain = gammaln(size[:, None] + size + 1) - gammaln(size + 1)[:, None] - gammaln(size + 1)
+        return gain + self._log_sizes[blocks - 1] - self._log_sizes[blocks]
+
+
+class PlantedPartition(Partition):
+    """A partition in which all blocks are alike: one group of pairs within blocks, and one between them."""
+
+    def assign(self, labels: Int[np.ndarray, " nodes"]) -> None:
+        super().assign(labels)
+        self.total = self.pairs.sum((1, 2)) / 2
+
+    @property
+    def group_sums(self) -> Float[np.ndarray, "channels groups"]:
+        return self._split(np.trace(self.sums, axis1=1, axis2=2))
+
+    @property
+    def sums_of_pairs(self) -> Float[np.ndarray, "channels nodes nodes"]:
+        within, between = self.group_sums.T
+        same = self.labels[:, None] == self.labels
+        return np.where(same, within[:, None, None], between[:, None, None])
+
+    def gains(self, node: int, among: list[int] | slice = slice(None)) -> np.ndarray:
+        block, links = int(self.labels[node]), self.links[:, node]
+        within = np.trace(self.sums, axis1=1, axis2=2) - links[:, block]
+        likelihood = self.evidence(self._split(within[:, None] + links[:, among])).sum(-1)
+        return likelihood + self._prior_gains(block, among)
+
+    def merge_gains(self) -> Float[np.ndarray, "blocks blocks"]:
+        blocks = self.num_blocks
+        within = np.trace(self.sums, axis1=1, axis2=2)
+        joined = self._split(within[:, None, None] + self.sums[:, :blocks, :blocks])
+        gain = self.evidence(joined).sum(-1) - self.log_likelihood + self._merge_prior_gains()
+        gain[np.tril_indices(blocks)] = -np.inf
+        return gain
+
+    def _split(self, within: np.ndarray) -> np.ndarray:
+        """Of sums within, those within and between, along a new last axis."""
+        total = self.total.reshape(-1, *[1] * (within.ndim - 1))
+        # Rounding must not leave less than nothing between.
+        return np.stack([within, np.maximum(total - within, 0)], -1)
 
 
 def log_prior_of_sizes(num_nodes: int) -> Float[np.ndarray, " blocks"]:

@@ -14,7 +14,7 @@ from graphseq.connectome.climb import climb
 from graphseq.connectome.evidence import PairModel
 from graphseq.connectome.matrix import by_size, checked, observed_pairs
 from graphseq.connectome.modularity import louvain_labels
-from graphseq.connectome.partition import Partition
+from graphseq.connectome.partition import Partition, PlantedPartition
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,12 @@ class WeightedSBM:
     Args:
         degree_corrected: links in proportion to the degrees of both ends, see :class:`PoissonEdges`. Otherwise nodes of
             high and of low degree tend to be told apart.
-        strength_normalise: measure a weight in units of :math:`\sqrt{f_i f_j}`, with :math:`f` the mean weight of the
-            links of a node. Otherwise nodes of strong and of weak links tend to be told apart.
+        strength_normalise: measure a weight in units of :math:`g_i g_j`, products that give each node the strength it
+            has, and let weights follow a Gamma distribution whose shape is fitted to all of them. Otherwise nodes of
+            strong and of weak links tend to be told apart. (Units of :math:`\sqrt{f_i f_j}`, with :math:`f` the mean
+            weight of the links of a node, would take away only half of the differences.)
+        alike: all communities have the same rates within, and all pairs of them the same between (the planted partition
+            model; Zhang & Peixoto 2020). Then nothing but more, or less, within than between makes a community.
         resolutions: of the Louvain starts.
         random_starts: number of random partitions to start from, the first into two blocks, the next into three, ….
         rounds: at most as many rounds of a search.
@@ -82,13 +86,16 @@ class WeightedSBM:
         *,
         degree_corrected: bool = False,
         strength_normalise: bool = False,
-        resolutions: Sequence[float] = (0.5, 1.0, 1.5),
-        random_starts: int = 2,
-        rounds: int = 30,
+        alike: bool = False,
+        resolutions: Sequence[float] = (0.7, 1.0),
+        random_starts: int = 1,
+        rounds: int = 20,
         seed: int = 0,
     ) -> None:
         self.degree_corrected = degree_corrected
         self.strength_normalise = strength_normalise
+        self.alike = alike
+        self._partition = PlantedPartition if alike else Partition
         self.resolutions = tuple(resolutions)
         self.random_starts = random_starts
         self.rounds = rounds
@@ -97,7 +104,7 @@ class WeightedSBM:
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(degree_corrected={self.degree_corrected}, "
-            f"strength_normalise={self.strength_normalise}, seed={self.seed})"
+            f"strength_normalise={self.strength_normalise}, alike={self.alike}, seed={self.seed})"
         )
 
     def __call__(self, weights: Float[Tensor, "nodes nodes"]) -> Int[Tensor, " nodes"]:
@@ -140,7 +147,7 @@ class WeightedSBM:
         """Of links and weights, given communities."""
         matrix, mask = self._matrices(weights, observed)
         model = self._model(matrix, mask)
-        partition = Partition(model.statistics(matrix, mask), model.evidence, _as_labels(labels, len(matrix)))
+        partition = self._partition(model.statistics(matrix, mask), model.evidence, _as_labels(labels, len(matrix)))
         return partition.log_likelihood + model.constant(matrix, mask)
 
     def log_prior(self, labels: Int[Tensor, " nodes"]) -> float:
@@ -154,16 +161,25 @@ class WeightedSBM:
         labels: Int[Tensor, " nodes"],
         observed: Bool[Tensor, "nodes nodes"],
     ) -> float:
-        """Log-likelihood of the pairs that are not observed, given those that are and communities."""
+        """Log-likelihood of the pairs that are not observed, given those that are and communities.
+
+        Each pair is linked with its expected probability; the weights of all its links together are given the ratio of
+        two evidences. All models are so densities of the same links and weights, and can be compared.
+        """
         matrix, mask = self._matrices(weights, observed)
-        everything = observed_pairs(None, len(matrix))
         model = self._model(matrix, mask)
-        where, whole = (
-            Partition(model.statistics(matrix, pairs), model.evidence, _as_labels(labels, len(matrix))).log_likelihood
-            + model.constant(matrix, pairs)
-            for pairs in (mask, everything)
+        blocks = _as_labels(labels, len(matrix))
+        everything = observed_pairs(None, len(matrix))
+        seen, whole = (
+            self._partition(model.statistics(matrix, pairs), model.evidence, blocks) for pairs in (mask, everything)
         )
-        return whole - where
+        n, m, _ = seen.sums_of_pairs
+        probability = model.edges.probability(model.exposure, n, m)
+        linked = matrix > 0
+        hidden = np.triu(everything & ~mask)
+        links = np.where(linked, np.log(probability), np.log1p(-probability)) + linked * model.of_weights(matrix)
+        evidence = model.weights.evidence(*whole.group_sums[1:]) - model.weights.evidence(*seen.group_sums[1:])
+        return float(links[hidden].sum() + evidence.sum())
 
     def _matrices(self, weights: Tensor, observed: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
         matrix = checked(weights)
@@ -183,7 +199,7 @@ class WeightedSBM:
         rng = np.random.default_rng(self.seed)
         found = []
         for labels in self._starts(np.where(observed, weights, 0), rng):
-            partition = Partition(pairs, model.evidence, labels)
+            partition = self._partition(pairs, model.evidence, labels)
             history = climb(partition, rng, self.rounds)
             found.append((partition.score, partition, history))
         _, partition, history = max(found, key=lambda each: each[0])

@@ -16,6 +16,7 @@ from graphseq.data.generated import (
     TreeNeighborsMatch,
     TreeTransfer,
     WalkRecall,
+    WeightedLFR,
     WordProblem,
 )
 from graphseq.data.laplacian import AddLaplacianPE
@@ -80,6 +81,7 @@ __all__ = [
     "TreeTransfer",
     "WalkRecall",
     "WeightTask",
+    "WeightedLFR",
     "WikipediaPages",
     "WordProblem",
     "describe",

@@ -9,38 +9,27 @@ import torch
 from graphseq.connectome import WeightedSBM, modularity
 from graphseq.connectome.climb import climb
 from graphseq.connectome.evidence import PairModel
-from graphseq.connectome.partition import Partition
+from graphseq.connectome.partition import Partition, PlantedPartition
+from tests.connectome.graphs import planted, random_weights, same_partition
 
 GOLDEN = {"rel": 1e-9, "abs": 1e-11}
 MODELS = [
-    {"degree_corrected": corrected, "strength_normalise": normalised}
-    for corrected, normalised in itertools.product((False, True), repeat=2)
+    {"degree_corrected": corrected, "strength_normalise": normalised, "alike": alike}
+    for corrected, normalised, alike in [
+        (False, False, False),
+        (True, False, False),
+        (False, True, False),
+        (True, True, False),
+        (True, True, True),
+    ]
 ]
 
 
-def _random_weights(nodes, density, seed):
-    rng = np.random.default_rng(seed)
-    upper = np.triu(rng.gamma(2, 1, (nodes, nodes)) * (rng.random((nodes, nodes)) < density), 1)
-    return torch.from_numpy(upper + upper.T)
-
-
-def _planted(sizes, seed=0, inside=0.8, between=0.1):
-    rng = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(len(sizes)), sizes)
-    rate = np.where(labels[:, None] == labels, inside, between)
-    upper = np.triu(rng.exponential(1, rate.shape) * (rng.random(rate.shape) < rate), 1)
-    return torch.from_numpy(upper + upper.T), torch.from_numpy(labels)
-
-
-def _same_partition(one, two):
-    return torch.equal(one[:, None] == one, two[:, None] == two)
-
-
-def _partition(weights, labels, **model):
+def _partition(weights, labels, alike, **model):
     matrix = weights.numpy()
     observed = ~np.eye(len(matrix), dtype=bool)
     model = PairModel.of(matrix, observed, **model)
-    return Partition(model.statistics(matrix, observed), model.evidence, labels)
+    return (PlantedPartition if alike else Partition)(model.statistics(matrix, observed), model.evidence, labels)
 
 
 def test_scores_are_the_reference_numbers(golden):
@@ -54,7 +43,7 @@ def test_scores_are_the_reference_numbers(golden):
 
 @pytest.mark.parametrize("options", MODELS)
 def test_gains_are_the_differences_of_recomputed_scores(options):
-    weights = _random_weights(12, 0.5, 1)
+    weights = random_weights(12, 0.5, 1)
     rng = np.random.default_rng(2)
     partition = _partition(weights, rng.integers(0, 4, 12), **options)
     for node in range(12):
@@ -73,7 +62,7 @@ def test_gains_are_the_differences_of_recomputed_scores(options):
 
 @pytest.mark.parametrize("options", MODELS)
 def test_sums_kept_up_to_date_are_those_of_the_labels(options):
-    weights = _random_weights(15, 0.4, 3)
+    weights = random_weights(15, 0.4, 3)
     rng = np.random.default_rng(4)
     partition = _partition(weights, rng.integers(0, 3, 15), **options)
     for _ in range(60):
@@ -86,7 +75,7 @@ def test_sums_kept_up_to_date_are_those_of_the_labels(options):
 
 @pytest.mark.parametrize("options", MODELS)
 def test_the_score_never_falls_and_is_that_of_the_labels(options):
-    weights = _random_weights(30, 0.3, 5)
+    weights = random_weights(30, 0.3, 5)
     model = WeightedSBM(**options)
     fit = model.fit(weights)
     assert all(later >= earlier - 1e-9 for earlier, later in itertools.pairwise(fit.history))
@@ -97,7 +86,7 @@ def test_the_score_never_falls_and_is_that_of_the_labels(options):
 
 
 def test_no_single_move_or_merge_gains_in_the_end():
-    partition = _partition(_random_weights(25, 0.4, 6), np.arange(25) % 3, **MODELS[0])
+    partition = _partition(random_weights(25, 0.4, 6), np.arange(25) % 3, **MODELS[0])
     climb(partition, np.random.default_rng(0), 100)
     for node in range(25):
         gains = partition.gains(node)
@@ -106,7 +95,7 @@ def test_no_single_move_or_merge_gains_in_the_end():
 
 
 def test_the_search_finds_the_best_of_all_partitions_of_a_small_graph():
-    weights, _ = _planted((3, 4), seed=1)
+    weights, _ = planted((3, 4), seed=1)
     model = WeightedSBM()
     best = max(
         model.log_likelihood(weights, labels) + model.log_prior(labels)
@@ -118,7 +107,7 @@ def test_the_search_finds_the_best_of_all_partitions_of_a_small_graph():
 
 @pytest.mark.parametrize("options", MODELS)
 def test_renumbering_the_nodes_changes_no_score(options):
-    weights = _random_weights(14, 0.5, 7)
+    weights = random_weights(14, 0.5, 7)
     labels = torch.randint(0, 3, (14,))
     order = torch.randperm(14)
     model = WeightedSBM(**options)
@@ -128,11 +117,11 @@ def test_renumbering_the_nodes_changes_no_score(options):
 
 @pytest.mark.parametrize("options", MODELS)
 @pytest.mark.parametrize(("inside", "between"), [(0.8, 0.1), (0.1, 0.8)], ids=["assortative", "disassortative"])
-def test_planted_communities_are_found(options, inside, between):
-    weights, labels = _planted((20, 15, 10), inside=inside, between=between)
+def testplanted_communities_are_found(options, inside, between):
+    weights, labels = planted((20, 15, 10), inside=inside, between=between)
     order = torch.randperm(45)
     found = WeightedSBM(**options)(weights[order][:, order])
-    assert _same_partition(found, labels[order])
+    assert same_partition(found, labels[order])
     assert found.bincount().tolist() == [20, 15, 10]
 
 
@@ -141,7 +130,7 @@ def test_weights_alone_tell_communities_apart():
     labels = np.repeat([0, 1], 12)
     upper = np.triu(rng.exponential(np.where(labels[:, None] == labels, 1.0, 8.0)), 1)
     found = WeightedSBM()(torch.from_numpy(upper + upper.T))
-    assert _same_partition(found, torch.from_numpy(labels))
+    assert same_partition(found, torch.from_numpy(labels))
 
 
 def test_degrees_alone_are_no_communities_after_correction():
@@ -151,6 +140,15 @@ def test_degrees_alone_are_no_communities_after_correction():
     weights = torch.from_numpy(upper + upper.T)
     assert WeightedSBM()(weights).max() > 0
     assert WeightedSBM(degree_corrected=True)(weights).max() == 0
+
+
+def test_strengths_alone_are_no_communities_after_normalisation():
+    rng = np.random.default_rng(0)
+    strength = np.repeat([0.2, 5.0], 20)
+    upper = np.triu(rng.exponential(np.outer(strength, strength)), 1)
+    weights = torch.from_numpy(upper + upper.T)
+    assert WeightedSBM()(weights).max() > 0
+    assert WeightedSBM(strength_normalise=True)(weights).max() == 0
 
 
 @pytest.mark.parametrize("options", MODELS)
@@ -164,14 +162,14 @@ def test_a_graph_without_contrast_is_one_community(options, nodes, value):
 
 
 def test_nodes_without_links_share_a_community():
-    weights, labels = _planted((12, 12))
+    weights, labels = planted((12, 12))
     weights = torch.nn.functional.pad(weights, (0, 6, 0, 6))
     found = WeightedSBM()(weights)
-    assert _same_partition(found, torch.cat([labels, torch.full((6,), 2)]))
+    assert same_partition(found, torch.cat([labels, torch.full((6,), 2)]))
 
 
 def test_levels_are_nested_and_end_in_one_block():
-    weights, _ = _planted((12, 12, 12, 12))
+    weights, _ = planted((12, 12, 12, 12))
     levels = WeightedSBM().fit(weights).levels
     assert levels[0].max() == 3 and levels[-1].max() == 0
     for fine, coarse in itertools.pairwise(levels):
@@ -181,7 +179,7 @@ def test_levels_are_nested_and_end_in_one_block():
 
 
 def test_hidden_pairs_say_nothing():
-    weights, labels = _planted((10, 10))
+    weights, _ = planted((10, 10))
     hidden = torch.zeros(20, 20, dtype=torch.bool)
     hidden[:4, 12:] = hidden[12:, :4] = True
     changed = torch.where(hidden, torch.rand(20, 20), weights)
@@ -194,7 +192,7 @@ def test_hidden_pairs_say_nothing():
 
 @pytest.mark.parametrize("options", MODELS)
 def test_the_true_communities_predict_hidden_pairs_better_than_others(options):
-    weights, labels = _planted((12, 10))
+    weights, labels = planted((12, 10))
     model = WeightedSBM(**options)
     observed = torch.rand(22, 22) < 0.8
     observed = observed & observed.T

@@ -4,6 +4,7 @@ from graphseq.data.generated.arrows import ArrowPointing
 from graphseq.data.generated.associative_recall import AssociativeRecall
 from graphseq.data.generated.calcium import CalciumRecordings
 from graphseq.data.generated.dataset import GeneratedDataset
+from graphseq.data.generated.lfr import WeightedLFR
 from graphseq.data.generated.neighbors_match import TreeNeighborsMatch
 from graphseq.data.generated.parity import MarkedParity
 from graphseq.data.generated.properties import GraphProperties

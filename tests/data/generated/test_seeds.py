@@ -15,6 +15,7 @@ from graphseq.data import (
     TreeNeighborsMatch,
     TreeTransfer,
     WalkRecall,
+    WeightedLFR,
     WordProblem,
     load,
 )
@@ -31,6 +32,7 @@ KINDS = {
     TreeNeighborsMatch: {"num_permutations": 4},
     TreeTransfer: {"num_graphs": 8, "random_features": True},
     WalkRecall: {"num_graphs": 8},
+    WeightedLFR: {"num_graphs": 2},
     WordProblem: {"num_graphs": 8},
 }
 

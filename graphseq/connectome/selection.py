@@ -1,0 +1,134 @@
+"""Which community method explains a graph best: the one whose communities predict links and weights it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from graphseq.connectome.matrix import checked
+from graphseq.connectome.modularity import Louvain
+from graphseq.connectome.sbm import WeightedSBM
+
+CommunityMethod = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What :func:`select_communities` found.
+
+    Args:
+        labels: community of each node by the chosen method, on the whole graph.
+        method: its name.
+        scores: held-out log-likelihood of each method, per pair of nodes.
+    """
+
+    labels: Int[Tensor, " nodes"]
+    method: str
+    scores: dict[str, float]
+
+
+def select_communities(
+    weights: Float[Tensor, "nodes nodes"],
+    methods: Mapping[str, CommunityMethod],
+    folds: int = 5,
+    seed: int = 0,
+    judge: WeightedSBM | None = None,
+) -> Selection:
+    r"""Choose among community methods by cross-validation over pairs of nodes.
+
+    The pairs are dealt into folds. For each fold, every method sees the graph without the links in it, and its
+    communities are judged by the log-likelihood of the links and weights of the fold, given all other pairs, under one
+    block model with these communities. The method with the highest sum is applied to the whole graph.
+
+    By default the judge corrects for degrees and strengths and holds all communities alike. A more general one would
+    also reward blocks that are no communities, such as one of hubs.
+
+    Args:
+        weights: symmetric and non-negative; 0 where there is no link. The diagonal does not count.
+        methods: by name.
+        folds: at least 2.
+        seed: the same seed gives the same choice.
+        judge: the block model of the likelihood.
+
+    Raises:
+        ValueError: if there are no methods, fewer than 2 folds, or fewer pairs than folds.
+
+    Example:
+        >>> weights = torch.block_diag(torch.ones(8, 8), torch.ones(9, 9)).fill_diagonal_(0)
+        >>> apart = lambda weights: torch.arange(len(weights))
+        >>> select_communities(weights, {"Louvain": Louvain(), "apart": apart}, folds=3).method
+        'Louvain'
+
+    Cost: ``folds + 1`` calls of each method.
+    """
+    if not methods:
+        raise ValueError("methods must hold at least one, got none")
+    checked(weights)
+    nodes = len(weights)
+    if judge is None:
+        judge = WeightedSBM(degree_corrected=True, strength_normalise=True, alike=True)
+    totals = dict.fromkeys(methods, 0.0)
+    for observed in _folds(nodes, folds, seed):
+        seen = weights * observed
+        for name, method in methods.items():
+            totals[name] += judge.predictive(weights, method(seen), observed)
+    pairs = nodes * (nodes - 1) / 2
+    scores = {name: total / pairs for name, total in totals.items()}
+    best = max(scores, key=lambda name: scores[name])
+    return Selection(methods[best](weights), best, scores)
+
+
+class SelectedCommunities:
+    """The community method that :func:`select_communities` chooses for each graph.
+
+    Args:
+        methods: by name; by default :func:`standard_methods`.
+        folds: of the cross-validation.
+        seed: of methods and folds.
+
+    Example:
+        >>> weights = torch.block_diag(torch.ones(5, 5), torch.ones(6, 6)).fill_diagonal_(0)
+        >>> SelectedCommunities(folds=2)(weights)
+        tensor([1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
+    """
+
+    def __init__(self, methods: Mapping[str, CommunityMethod] | None = None, *, folds: int = 5, seed: int = 0) -> None:
+        self.methods = standard_methods(seed) if methods is None else dict(methods)
+        self.folds, self.seed = folds, seed
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self.methods)}, folds={self.folds}, seed={self.seed})"
+
+    def __call__(self, weights: Float[Tensor, "nodes nodes"]) -> Int[Tensor, " nodes"]:
+        """Community of each node."""
+        return select_communities(weights, self.methods, self.folds, self.seed).labels
+
+
+def standard_methods(seed: int = 0) -> dict[str, CommunityMethod]:
+    """Louvain, and the weighted block model with and without each of its corrections."""
+    models = {
+        "block model": WeightedSBM(seed=seed),
+        "degree-corrected": WeightedSBM(degree_corrected=True, seed=seed),
+        "strength-normalised": WeightedSBM(strength_normalise=True, seed=seed),
+        "both": WeightedSBM(degree_corrected=True, strength_normalise=True, seed=seed),
+    }
+    return {"Louvain": Louvain(seed=seed), **models}
+
+
+def _folds(nodes: int, folds: int, seed: int) -> Iterator[Bool[Tensor, "nodes nodes"]]:
+    """Which pairs are observed, for each fold."""
+    pairs = nodes * (nodes - 1) // 2
+    if not 2 <= folds <= pairs:
+        raise ValueError(f"folds must be between 2 and the number of pairs ({pairs}), got {folds}")
+    generator = torch.Generator().manual_seed(seed)
+    fold = torch.arange(pairs)[torch.randperm(pairs, generator=generator)] % folds
+    rows, columns = torch.triu_indices(nodes, nodes, 1)
+    for number in range(folds):
+        observed = torch.ones(nodes, nodes, dtype=torch.bool)
+        hidden = fold == number
+        observed[rows[hidden], columns[hidden]] = observed[columns[hidden], rows[hidden]] = False
+        yield observed
