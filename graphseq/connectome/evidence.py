@@ -81,7 +81,7 @@ class PoissonEdges:
 
 
 class GammaWeights:
-    r"""Weights of links follow a Gamma distribution of known shape :math:`a`; the rate is :math:`\Gamma(1, b)` a priori.
+    r"""Weights of links follow a Gamma distribution of known shape :math:`a`, its rate :math:`\Gamma(1, b)` a priori.
 
     :math:`m` weights of sum :math:`s` have the evidence
     :math:`b\,\Gamma(1 + am)\,(b + s)^{-(1 + am)} \prod w^{a-1} / \Gamma(a)^m`; :math:`b` is the mean weight.

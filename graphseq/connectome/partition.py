@@ -53,7 +53,8 @@ class Partition:
     @property
     def group_sums(self) -> Float[np.ndarray, "channels groups"]:
         """Sums of the groups of pairs that share their rates: the pairs of blocks."""
-        return self.sums[(slice(None), *np.triu_indices(self.num_blocks))]
+        rows, columns = np.triu_indices(self.num_blocks)
+        return self.sums[:, rows, columns]
 
     @property
     def sums_of_pairs(self) -> Float[np.ndarray, "channels nodes nodes"]:

@@ -88,7 +88,7 @@ class WeightedSBM:
         strength_normalise: bool = False,
         alike: bool = False,
         resolutions: Sequence[float] = (0.7, 1.0),
-        random_starts: int = 1,
+        random_starts: int = 2,
         rounds: int = 20,
         seed: int = 0,
     ) -> None:

@@ -117,7 +117,7 @@ def test_renumbering_the_nodes_changes_no_score(options):
 
 @pytest.mark.parametrize("options", MODELS)
 @pytest.mark.parametrize(("inside", "between"), [(0.8, 0.1), (0.1, 0.8)], ids=["assortative", "disassortative"])
-def testplanted_communities_are_found(options, inside, between):
+def test_planted_communities_are_found(options, inside, between):
     weights, labels = planted((20, 15, 10), inside=inside, between=between)
     order = torch.randperm(45)
     found = WeightedSBM(**options)(weights[order][:, order])
