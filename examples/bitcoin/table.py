@@ -64,7 +64,7 @@ def table(network: str, task: str, results: Path = Path("docs/results/bitcoin"),
 def run_scores(run: Path, task: str) -> dict[str, float]:
     """Of the best epoch of a run, by one pass for validation and one for the test."""
     data = yaml.safe_load((run / "config.yaml").read_text())["data"]
-    bench = load(data["name"], **data["options"])
+    bench = load(data["name"], **(data["options"] or {}))
     model = GraphTask.load_from_checkpoint(run / "checkpoints" / "best.ckpt", weights_only=True).eval()
     train = answer(lambda chunk: chunk.edge_label_t[:, None], bench.train)
     return all_scores(task, answer(model, bench.val), answer(model, bench.test), train)
