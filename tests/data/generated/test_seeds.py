@@ -40,7 +40,7 @@ KINDS = {
 def same(first, second):
     stored = [dataset._data.to_dict() for dataset in (first, second)]
     return stored[0].keys() == stored[1].keys() and all(
-        torch.equal(stored[0][key], stored[1][key]) for key in stored[0]
+        torch.equal(torch.as_tensor(stored[0][key]), torch.as_tensor(stored[1][key])) for key in stored[0]
     )
 
 
