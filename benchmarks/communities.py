@@ -15,7 +15,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_dense_adj
 
-from graphseq.connectome import Leiden, Louvain, WeightedSBM, select_communities
+from graphseq.connectome import Leiden, select_communities, standard_methods
 from graphseq.data.generated.lfr import weighted_lfr
 
 CONDITIONS: dict[str, dict[str, float]] = {
@@ -50,13 +50,8 @@ class Infomap:
 
 
 def methods() -> dict[str, Callable[[Tensor], Tensor]]:
-    models = {
-        "block model": WeightedSBM(**SEARCH),
-        "degree-corrected": WeightedSBM(degree_corrected=True, **SEARCH),
-        "strength-normalised": WeightedSBM(strength_normalise=True, **SEARCH),
-        "both": WeightedSBM(degree_corrected=True, strength_normalise=True, **SEARCH),
-    }
-    return {"Louvain": Louvain(), "Leiden": Leiden(), "infomap": Infomap(), **models}
+    standard = standard_methods(**SEARCH)
+    return {"Louvain": standard.pop("Louvain"), "Leiden": Leiden(), "infomap": Infomap(), **standard}
 
 
 def graphs(name: str, count: int) -> dict[int, Data]:
@@ -67,9 +62,9 @@ def graphs(name: str, count: int) -> dict[int, Data]:
 
 def measure(data: Data) -> dict[str, dict]:
     weights = to_dense_adj(data.edge_index, edge_attr=data.edge_weight, max_num_nodes=data.num_nodes)[0]
-    found = {name: method(weights) for name, method in methods().items()}
-    candidates = {name: method for name, method in methods().items() if name in CANDIDATES}
-    selection = select_communities(weights, candidates, FOLDS)
+    every = methods()
+    found = {name: method(weights) for name, method in every.items()}
+    selection = select_communities(weights, {name: every[name] for name in CANDIDATES}, FOLDS)
     found["selected"] = selection.labels
     rows: dict[str, dict] = {
         name: {
@@ -113,6 +108,7 @@ def main() -> None:
     parser.add_argument("conditions", nargs="*", default=list(CONDITIONS), help="which conditions")
     parser.add_argument("--seeds", type=int, default=10, help="how many seeds of each")
     arguments = parser.parse_args()
+    threads = torch.get_num_threads()
     folder = Path(__file__).parents[1] / "docs" / "results"
     path = folder / "communities.json"
     result = json.loads(path.read_text()) if path.exists() else {"conditions": {}}
@@ -121,7 +117,7 @@ def main() -> None:
         "folds": FOLDS,
         "seeds_of_each_condition": arguments.seeds,
         "networkx": nx.__version__,
-        "command": f"OMP_NUM_THREADS={torch.get_num_threads()} python benchmarks/communities.py",
+        "command": f"OMP_NUM_THREADS={threads} python benchmarks/communities.py --seeds {arguments.seeds}",
     }
     for name in arguments.conditions:
         start = time.perf_counter()

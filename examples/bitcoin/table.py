@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 from jsonargparse import auto_cli
+from torch import Tensor
 
 from graphseq.data import load
-from graphseq.semba import Answers, answer, answer_by_counts, score_answers, unseen_ends
+from graphseq.semba import Answers, answer, answer_by_counts, counted, score_answers, unseen_ends
 from graphseq.training import GraphTask
 
 NAMES = {"otc": "Bitcoin-OTC", "alpha": "Bitcoin-Alpha"}
@@ -38,43 +39,44 @@ def table(network: str, task: str, results: Path = Path("docs/results/bitcoin"),
         results: folder of the records of ``graphseq repeat``, and of the table.
         seeds: of the boosted trees.
     """
+    bench = load(NAMES[network], task=task, negatives=10 if task == "existence" else None)
+    train, val, test = (counted(part) for part in (bench.train, bench.val, bench.test))
+    trained = train.questions.pairs
     rows = []
-    records = {kind: results / f"{network}-{task}-{kind}.json" for kind in NETWORKS}
-    for kind, path in records.items():
+    for kind, title in NETWORKS.items():
+        path = results / f"{network}-{task}-{kind}.json"
         if path.exists():
             record = json.loads(path.read_text())
-            scores = [run_scores(Path(run), task) for run in record["runs"]]
-            rows.append({"model": NETWORKS[kind], "command": record["command"], "scores": scores})
-    options: dict[str, Any] = {"task": task}
-    if task == "existence":
-        options["negatives"] = 10
-    bench = load(NAMES[network], **options)
-    train = answer(lambda chunk: chunk.edge_label_t[:, None], bench.train)
+            scores = run_scores(record["runs"], task, trained)
+            rows.append({"model": title, "command": record["command"], "scores": scores})
     for kind, title in BASELINES.items():
         scores = []
         for seed in range(seeds if kind == "trees" else 1):
-            found = answer_by_counts(kind, task, bench.train, {"val": bench.val, "test": bench.test}, seed)
-            scores.append(all_scores(task, found["val"], found["test"], train))
+            found = answer_by_counts(kind, task, train, {"val": val, "test": test}, seed)
+            scores.append(all_scores(task, found["val"], found["test"], trained))
         rows.append({"model": title, "command": "", "scores": scores})
+    text = markdown(rows)
     path = results / f"table-{network}-{task}.json"
-    path.write_text(json.dumps({"network": NAMES[network], "task": task, "rows": rows}, indent=1) + "\n")
-    print(markdown(rows), f"in {path}", sep="\n\n")
+    path.write_text(json.dumps({"network": NAMES[network], "task": task, "rows": rows, "table": text}, indent=1) + "\n")
+    print(text, f"in {path}", sep="\n\n")
 
 
-def run_scores(run: Path, task: str) -> dict[str, float]:
-    """Of the best epoch of a run, by one pass for validation and one for the test."""
-    data = yaml.safe_load((run / "config.yaml").read_text())["data"]
+def run_scores(runs: list[str], task: str, trained: Tensor) -> list[dict[str, float]]:
+    """Of the best epoch of each run, by one pass for validation and one for the test; all are on the same data."""
+    data = yaml.safe_load((Path(runs[0]) / "config.yaml").read_text())["data"]
     bench = load(data["name"], **(data["options"] or {}))
-    model = GraphTask.load_from_checkpoint(run / "checkpoints" / "best.ckpt", weights_only=True).eval()
-    train = answer(lambda chunk: chunk.edge_label_t[:, None], bench.train)
-    return all_scores(task, answer(model, bench.val), answer(model, bench.test), train)
+    scores = []
+    for run in runs:
+        model = GraphTask.load_from_checkpoint(Path(run) / "checkpoints" / "best.ckpt", weights_only=True).eval()
+        scores.append(all_scores(task, answer(model, bench.val), answer(model, bench.test), trained))
+    return scores
 
 
-def all_scores(task: str, val: Answers, test: Answers, train: Answers) -> dict[str, float]:
+def all_scores(task: str, val: Answers, test: Answers, trained: Tensor) -> dict[str, float]:
     """Of the whole test pass; for signs, also of events of which 0, 1 or 2 ends were in no training event."""
     scores = score_answers(task, val, test)
     if task == "sign":
-        unseen = unseen_ends(test.pairs, train.pairs, int(max(test.pairs.max(), train.pairs.max())) + 1)
+        unseen = unseen_ends(test.pairs, trained, int(max(test.pairs.max(), trained.max())) + 1)
         for number in range(3):
             rocauc = score_answers(task, val, test.where(unseen == number))["rocauc"]
             scores |= {f"rocauc, {number} unseen": rocauc}

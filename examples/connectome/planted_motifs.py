@@ -42,7 +42,7 @@ def factorised(recordings: CalciumRecordings) -> DynamicCommunities:
     return MODEL.fit(recordings.traces, recordings.observed, dt=recordings.dt)
 
 
-def zero_filled(recordings: CalciumRecordings) -> Tensor:
+def zero_filled(recordings: CalciumRecordings) -> DynamicCommunities:
     """The same without masks, missing traces as zeros, factorised by tensorly."""
     from tensorly.decomposition import non_negative_parafac_hals
 
@@ -65,7 +65,7 @@ def zero_filled(recordings: CalciumRecordings) -> Tensor:
             return CPFit(weights, unit, torch.tensor([error]), torch.tensor([error]), error, True)
 
     model = DynamicConnectome(Tensorly(4, restarts=MODEL.factorise.restarts), Louvain(), window=WINDOW)
-    return model.fit(filled, everything, dt=recordings.dt).labels_at()
+    return model.fit(filled, everything, dt=recordings.dt)
 
 
 def correlation_and_louvain(recordings: CalciumRecordings) -> Tensor:
@@ -94,8 +94,8 @@ def components_and_kmeans(recordings: CalciumRecordings) -> Tensor:
     return torch.stack(labels)
 
 
-METHODS: dict[str, Callable[[CalciumRecordings], Tensor]] = {
-    "factorisation, masked": lambda recordings: factorised(recordings).labels_at(),
+METHODS: dict[str, Callable[[CalciumRecordings], DynamicCommunities | Tensor]] = {
+    "factorisation, masked": factorised,
     "tensorly, zero-filled": zero_filled,
     "correlation, Louvain in each window": correlation_and_louvain,
     "PCA, k-means in each window": components_and_kmeans,
@@ -150,11 +150,12 @@ def study(snr: list[float] = [1.0, 3.0, 10.0], seeds: int = 5, results: Path = P
             recordings = CalciumRecordings(snr=ratio, seed=seed)
             for name, method in METHODS.items():
                 start = time.perf_counter()
-                ami = ami_per_window(method(recordings), recordings)
-                rows.append(
-                    {"snr": ratio, "seed": seed, "method": name, "ami": ami, "seconds": time.perf_counter() - start}
-                )
-            rows[-len(METHODS)] |= motif_scores(factorised(recordings), recordings)
+                found = method(recordings)
+                row = {"snr": ratio, "seed": seed, "method": name, "seconds": time.perf_counter() - start}
+                if isinstance(found, DynamicCommunities):
+                    row |= motif_scores(found, recordings)
+                    found = found.labels_at()
+                rows.append(row | {"ami": ami_per_window(found, recordings)})
         for name in METHODS:
             scores = [row["ami"] for row in rows if row["snr"] == ratio and row["method"] == name]
             spread = statistics.stdev(scores) if len(scores) > 1 else 0.0

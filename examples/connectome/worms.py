@@ -45,11 +45,13 @@ def worms(rank: int = 6, restarts: int = 3, communities: str = "sbm", out: Path 
         NonNegativeCP(rank, restarts=restarts, max_sweeps=40), method, window=MeanWindow(10, 5), sigma=1.2
     )
     found = model.fit(recordings.traces, recordings.observed, dt=recordings.dt)
+    twins = {tuple(sorted(pair)) for pair in recordings.homologues()}
+    homologous = torch.tensor([tuple(pair) in twins for pair in found.pairs.t().tolist()])
     mean = (found.values.mean(1) * found.mask).sum(1) / found.mask.sum(1)
     seen = found.mask.any(1)
     scores = {
         "relative error": found.motifs.relative_error,
-        "homologues, ROC-AUC": roc_auc(mean[seen], homologues(recordings.neurons, found.pairs)[seen]),
+        "homologues, ROC-AUC": roc_auc(mean[seen], homologous[seen]),
         "gap junctions, ROC-AUC": roc_auc(mean[seen], recordings.gap[found.pairs[0], found.pairs[1]][seen] > 0),
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -66,17 +68,6 @@ def worms(rank: int = 6, restarts: int = 3, communities: str = "sbm", out: Path 
         figure = plot_neurons(found, recordings.position, motif, names=recordings.neurons)
         figure.savefig(out / f"neurons_{motif}.png", dpi=150)
     print(f"figures and atlas in {out}")
-
-
-def homologues(names: tuple[str, ...], pairs: Tensor) -> Tensor:
-    """Whether a pair is the left and the right neuron of one class."""
-    place = {name: number for number, name in enumerate(names)}
-    twins = {
-        tuple(sorted((number, place[name[:-1] + "R"])))
-        for name, number in place.items()
-        if name.endswith("L") and name[:-1] + "R" in place
-    }
-    return torch.tensor([tuple(pair) in twins for pair in pairs.t().tolist()])
 
 
 def roc_auc(values: Tensor, label: Tensor) -> float:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from jaxtyping import Bool
 from torch import Tensor
 
 from graphseq.connectome.dynamic import DynamicCommunities
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def atlas(
@@ -41,6 +44,8 @@ def atlas(
         >>> atlas(found, {"first minute": found.starts < 60}).columns.tolist()
         ['epoch', 'motif', 'community', 'rise', 'contrast', 'neurons']
     """
+    import pandas as pd
+
     rise = found.rise(animal)
     names = [str(number) for number in range(found.num_neurons)] if names is None else names
     if len(names) != found.num_neurons:

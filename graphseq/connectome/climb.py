@@ -14,9 +14,6 @@ LEAST_GAIN = 1e-8
 #: Passes over the nodes of a proposal. What has not settled by then seldom gains.
 SETTLING = 3
 
-#: Pairs of blocks that are divided anew in a round, drawn at random.
-DIVIDED = 6
-
 
 def climb(partition: Partition, rng: np.random.Generator, rounds: int) -> list[float]:
     """Raise the score until no kind of step does, or for as many rounds; the scores at the start and after each round.

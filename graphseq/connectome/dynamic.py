@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,12 +10,10 @@ from torch import Tensor
 
 from graphseq.connectome.affinity import Affinity, GeometricMean
 from graphseq.connectome.factorisation import CPFit, NonNegativeCP
-from graphseq.connectome.pairs import pair_tensor
+from graphseq.connectome.pairs import folded, pair_tensor
+from graphseq.connectome.selection import CommunityMethod
 from graphseq.connectome.threshold import top_quantile
 from graphseq.connectome.windows import MeanWindow, Window
-
-Communities = Callable[[Tensor], Tensor]
-"""Labels ``[N]``, from 0, of the nodes of a graph with weights ``[N, N]``."""
 
 BACKGROUND = -1
 """The label of neurons that take no part."""
@@ -56,7 +53,7 @@ class DynamicConnectome:
     """
 
     factorise: NonNegativeCP
-    communities: Communities
+    communities: CommunityMethod
     kind: Affinity = GeometricMean()  # noqa: RUF009 (immutable)
     window: Window = field(default_factory=lambda: MeanWindow(12, 6))
     sigma: float = 1.0
@@ -180,19 +177,3 @@ class DynamicCommunities:
     def motif_graph(self, motif: int) -> Float[Tensor, "neurons neurons"]:
         """All pair weights of a motif as a symmetric matrix."""
         return folded(self.motifs.factors[0][:, motif], self.pairs, self.num_neurons)
-
-    def reorder(self, motifs: Tensor) -> DynamicCommunities:
-        """The motifs in another order, or some of them."""
-        fit = replace(
-            self.motifs,
-            weights=self.motifs.weights[motifs],
-            factors=tuple(factor[:, motifs] for factor in self.motifs.factors),
-        )
-        return replace(self, motifs=fit, labels=self.labels[motifs])
-
-
-def folded(values: Float[Tensor, " pairs"], pairs: Tensor, num_neurons: int) -> Float[Tensor, "neurons neurons"]:
-    """Values of pairs as a symmetric matrix with an empty diagonal."""
-    matrix = values.new_zeros(num_neurons, num_neurons)
-    matrix[pairs[0], pairs[1]] = values
-    return matrix + matrix.t()

@@ -65,3 +65,10 @@ def pair_tensor(
         mean = window(block.flatten(1)).unflatten(1, (len(first), animals))
         values[start : start + size] = mean.transpose(0, 1)
     return values.mul_(mask[:, None]), mask, pairs
+
+
+def folded(values: Float[Tensor, " pairs"], pairs: Int[Tensor, "2 pairs"], num_neurons: int) -> Tensor:
+    """Values of pairs as a symmetric matrix with an empty diagonal, ``[num_neurons, num_neurons]``."""
+    matrix = values.new_zeros(num_neurons, num_neurons)
+    matrix[pairs[0], pairs[1]] = values
+    return matrix + matrix.t()

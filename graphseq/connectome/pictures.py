@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from graphseq.connectome.derivative import min_max
 from graphseq.connectome.dynamic import BACKGROUND, DynamicCommunities
 
 if TYPE_CHECKING:
@@ -30,15 +31,13 @@ def plot_recording(
 
     shown = traces[animal]
     seen = ~shown.isnan().any(-1)
-    low, high = shown.amin(-1, keepdim=True), shown.amax(-1, keepdim=True)
-    scaled = (shown - low) / (high - low).clamp(min=1e-12)
     rise = found.rise(animal)
     order = _by_community(found.labels[int(found.activity(animal).sum(0).argmax())])
     order = order[seen[order]]
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     raster, courses = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     raster.imshow(
-        scaled[order], aspect="auto", cmap="magma", interpolation="nearest",
+        min_max(shown[order]), aspect="auto", cmap="magma", interpolation="nearest",
         extent=(0, shown.shape[-1] * dt, len(order), 0),
     )  # fmt: skip
     raster.set(ylabel="neuron, by community", title=f"Animal {animal}")

@@ -109,7 +109,8 @@ class WeightedSBM:
 
     def __call__(self, weights: Float[Tensor, "nodes nodes"]) -> Int[Tensor, " nodes"]:
         """Community of each node, numbered from 0 in order of size."""
-        return self._best(*self._matrices(weights, None))[0]
+        matrix, mask = self._matrices(weights, None)
+        return self._best(self._model(matrix, mask), matrix, mask)[0]
 
     def fit(
         self, weights: Float[Tensor, "nodes nodes"], observed: Bool[Tensor, "nodes nodes"] | None = None
@@ -126,8 +127,8 @@ class WeightedSBM:
             ValueError: if ``weights`` or ``observed`` is not such a matrix.
         """
         matrix, mask = self._matrices(weights, observed)
-        labels, partition, history = self._best(matrix, mask)
         model = self._model(matrix, mask)
+        labels, partition, history = self._best(model, matrix, mask)
         likelihood = partition.log_likelihood + model.constant(matrix, mask)
         return BlockFit(
             labels,
@@ -193,8 +194,9 @@ class WeightedSBM:
             strength_normalise=self.strength_normalise,
         )
 
-    def _best(self, weights: np.ndarray, observed: np.ndarray) -> tuple[Tensor, Partition, list[float]]:
-        model = self._model(weights, observed)
+    def _best(
+        self, model: PairModel, weights: np.ndarray, observed: np.ndarray
+    ) -> tuple[Tensor, Partition, list[float]]:
         pairs = model.statistics(weights, observed)
         rng = np.random.default_rng(self.seed)
         found = []
@@ -221,7 +223,8 @@ class WeightedSBM:
             member = np.eye(blocks)[labels]
             between = member.T @ weights @ member
             np.fill_diagonal(between, 0)
-            coarse = self._best(between, observed_pairs(None, blocks))[0]
+            everything = observed_pairs(None, blocks)
+            coarse = self._best(self._model(between, everything), between, everything)[0]
             if len(coarse.unique()) == blocks:
                 # Nothing can be joined at a gain: the top is one block.
                 coarse = torch.zeros_like(coarse)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -108,14 +109,20 @@ class SelectedCommunities:
         return select_communities(weights, self.methods, self.folds, self.seed).labels
 
 
-def standard_methods(seed: int = 0) -> dict[str, CommunityMethod]:
-    """Louvain, and the weighted block model with and without each of its corrections."""
-    models = {
-        "block model": WeightedSBM(seed=seed),
-        "degree-corrected": WeightedSBM(degree_corrected=True, seed=seed),
-        "strength-normalised": WeightedSBM(strength_normalise=True, seed=seed),
-        "both": WeightedSBM(degree_corrected=True, strength_normalise=True, seed=seed),
+def standard_methods(seed: int = 0, **search: Any) -> dict[str, CommunityMethod]:
+    """Louvain, and the weighted block model with and without each of its corrections.
+
+    Args:
+        seed: of all methods.
+        search: ``resolutions``, ``random_starts`` and ``rounds`` of the block models.
+    """
+    corrections: dict[str, dict[str, Any]] = {
+        "block model": {},
+        "degree-corrected": {"degree_corrected": True},
+        "strength-normalised": {"strength_normalise": True},
+        "both": {"degree_corrected": True, "strength_normalise": True},
     }
+    models = {name: WeightedSBM(**chosen, **search, seed=seed) for name, chosen in corrections.items()}
     return {"Louvain": Louvain(seed=seed), **models}
 
 

@@ -1,6 +1,6 @@
 """SEMBA (Sharma et al. 2023): memories of friends and foes on continuous-time signed networks."""
 
-from graphseq.semba.answers import Answers, answer, answer_by_counts
+from graphseq.semba.answers import Answers, Counted, answer, answer_by_counts, counted
 from graphseq.semba.attention import TemporalAttention
 from graphseq.semba.counts import count_features, count_model
 from graphseq.semba.decoder import LinearDecoder, PairDecoder
@@ -25,6 +25,7 @@ __all__ = [
     "TGN",
     "Answers",
     "Balance",
+    "Counted",
     "EventNetwork",
     "GRUStore",
     "GRUUpdater",
@@ -48,6 +49,7 @@ __all__ = [
     "best_threshold",
     "count_features",
     "count_model",
+    "counted",
     "reciprocal_rank",
     "row_features",
     "score_answers",

@@ -59,8 +59,25 @@ def answer(network: Callable[[Data], Tensor], chunks: Iterable[Data]) -> Answers
     )
 
 
+class Counted(NamedTuple):
+    """The questions of a pass, not answered yet, and what was counted strictly before each; see :func:`counted`."""
+
+    questions: Answers
+    features: Float[Tensor, "questions 14"]
+
+
+def counted(chunks: Iterable[Data]) -> Counted:
+    """The questions of a pass and the counts before them, :func:`count_features`."""
+    chunks = list(chunks)
+    src, dst = torch.cat([chunk.edge_index for chunk in chunks], dim=1)
+    t, sign = (torch.cat([chunk[name] for chunk in chunks]) for name in ("event_t", "event_sign"))
+    lines = Timelines(src, dst, t, sign, int(chunks[0].num_nodes))
+    questions = answer(lambda chunk: chunk.edge_label_t.new_empty(len(chunk.edge_label_t), 0), chunks)
+    return Counted(questions, count_features(lines, questions.pairs, questions.t))
+
+
 def answer_by_counts(
-    name: str, task: str, train: Iterable[Data], asked: Mapping[str, Iterable[Data]], seed: int = 0
+    name: str, task: str, train: Counted, asked: Mapping[str, Counted], seed: int = 0
 ) -> dict[str, Answers]:
     """The answers of a classifier on past counts, fitted on the questions of the training pass.
 
@@ -75,9 +92,8 @@ def answer_by_counts(
         Answers by name of the pass.
     """
     model = count_model(name, "regression" if task == "weight" else "classification", seed)
-    features, questions = _counted(train)
-    model.fit(features, questions.target.numpy())
-    return {split: _predicted(model, *_counted(chunks)) for split, chunks in asked.items()}
+    model.fit(train.features.numpy(), train.questions.target.numpy())
+    return {split: _predicted(model, *known) for split, known in asked.items()}
 
 
 def _answers(chunk: Data, logits: Tensor) -> Answers:
@@ -86,20 +102,11 @@ def _answers(chunk: Data, logits: Tensor) -> Answers:
     )
 
 
-def _counted(chunks: Iterable[Data]) -> tuple[Any, Answers]:
-    chunks = list(chunks)
-    src, dst = torch.cat([chunk.edge_index for chunk in chunks], dim=1)
-    t, sign = (torch.cat([chunk[name] for chunk in chunks]) for name in ("event_t", "event_sign"))
-    lines = Timelines(src, dst, t, sign, int(chunks[0].num_nodes))
-    questions = answer(lambda chunk: chunk.edge_label_t[:, None], chunks)
-    return count_features(lines, questions.pairs, questions.t).numpy(), questions
-
-
-def _predicted(model: Any, features: Any, questions: Answers) -> Answers:
+def _predicted(model: Any, questions: Answers, features: Tensor) -> Answers:
     if not hasattr(model, "predict_proba"):
-        outputs = torch.from_numpy(model.predict(features))[:, None]
+        outputs = torch.from_numpy(model.predict(features.numpy()))[:, None]
     else:
-        outputs = torch.from_numpy(model.predict_proba(features)).log()
+        outputs = torch.from_numpy(model.predict_proba(features.numpy())).log()
         if outputs.shape[1] == 2:
             outputs = outputs[:, 1:] - outputs[:, :1]
     return questions._replace(logits=outputs.double())

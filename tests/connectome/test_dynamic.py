@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import adjusted_mutual_info_score
 
 from graphseq.connectome import DynamicConnectome, Louvain, MeanWindow, NonNegativeCP
-from graphseq.connectome.dynamic import folded
+from graphseq.connectome.pairs import folded
 from graphseq.data import CalciumRecordings
 
 MODEL = DynamicConnectome(NonNegativeCP(2, restarts=4), Louvain())

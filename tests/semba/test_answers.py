@@ -5,7 +5,7 @@ import torch
 from sklearn import metrics
 
 from graphseq.data import ExistenceTask, JointTask, SignedNetwork, SignTask, WeightTask, signed_benchmark
-from graphseq.semba import Answers, answer, answer_by_counts, score_answers
+from graphseq.semba import Answers, answer, answer_by_counts, counted, score_answers
 
 TASKS = {"sign": SignTask(), "existence": ExistenceTask(4), "joint": JointTask(1), "weight": WeightTask()}
 
@@ -65,7 +65,8 @@ def test_the_threshold_comes_from_validation():
 @pytest.mark.parametrize("task", list(TASKS))
 def test_past_counts_tell_something_about_a_balanced_network(task):
     bench = _bench(task)
-    found = answer_by_counts("logistic", task, bench.train, {"val": bench.val, "test": bench.test})
+    asked = {"val": counted(bench.val), "test": counted(bench.test)}
+    found = answer_by_counts("logistic", task, counted(bench.train), asked)
     scores = score_answers(task, found["val"], found["test"])
     assert all(value == value for value in scores.values())
     known = answer(_told, bench.test)

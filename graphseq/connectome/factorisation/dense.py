@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphseq.connectome.factorisation.grams import Grams, khatri_rao, pattern_grams, product_of_grams
+from graphseq.connectome.factorisation.grams import Grams, khatri_rao, pattern_grams, product_of_grams, shared_grams
 from graphseq.connectome.factorisation.observations import Observations, Update, error_from_products
 
 
@@ -21,7 +21,7 @@ class Dense(Observations):
 
     def grams(self, factors: list[Tensor], mode: int) -> Grams:
         """Normal matrices of a mode."""
-        return Grams(product_of_grams([f for m, f in enumerate(factors) if m != mode])[:, None])  # type: ignore[index]
+        return shared_grams(factors, mode)
 
     def sweep(self, factors: list[Tensor], update: Update) -> Tensor:
         restarts, rank = factors[0].shape[:2]

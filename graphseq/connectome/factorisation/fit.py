@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import reduce
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from graphseq.connectome.factorisation.grams import dense_model
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,7 @@ class CPFit:
     def reconstruct(self) -> Tensor:
         """The dense tensor that the model stands for."""
         first, *others = self.factors
-        rest = reduce(lambda a, b: (a[:, None] * b[None]).flatten(0, 1), others)
-        return ((first * self.weights) @ rest.t()).view([len(f) for f in self.factors])
+        return dense_model([(first * self.weights).t(), *(factor.t() for factor in others)])
 
     def __repr__(self) -> str:
         sizes = " x ".join(str(len(f)) for f in self.factors)

@@ -61,7 +61,6 @@ class BoundedLBFGS(Solver):
     ) -> Course:
         from scipy.optimize import minimize
 
-        scale = data.energy if data.energy > 0 else 1.0
         sizes = [f.numel() for f in factors]
         course = Course()
         latest = (0.0, 0.0)
@@ -89,7 +88,7 @@ class BoundedLBFGS(Solver):
                         gradient += smoothness.ridge(current, mode)[..., None] * current[mode]
             latest = (error, objective)
             flat = torch.cat([gradient.flatten() for gradient in gradients])
-            return objective / scale, flat.double().cpu().numpy() / scale
+            return objective / data.scale, flat.double().cpu().numpy() / data.scale
 
         def record(_: np.ndarray) -> None:
             # The point that an iteration settles on is the last one that it looked at.

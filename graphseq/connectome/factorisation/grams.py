@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
 
 import torch
@@ -61,6 +61,11 @@ def product_of_grams(factors: list[Tensor]) -> Tensor | float:
     return reduce(torch.mul, map(gram, factors)) if factors else 1.0
 
 
+def shared_grams(factors: list[Tensor], mode: int) -> Grams:
+    """The normal matrix of a mode where all of its rows were observed alike."""
+    return Grams(product_of_grams([f for m, f in enumerate(factors) if m != mode])[:, None])  # type: ignore[index]
+
+
 def pattern_grams(
     factor: Float[Tensor, "restarts rank size"], patterns: Float[Tensor, "patterns size"]
 ) -> Float[Tensor, "restarts patterns rank rank"]:
@@ -80,3 +85,10 @@ def khatri_rao(factors: list[Tensor], like: Tensor) -> Float[Tensor, "restarts r
     if not factors:
         return like.new_ones(*like.shape[:2], 1)
     return reduce(lambda a, b: (a[..., :, None] * b[..., None, :]).flatten(2), factors)
+
+
+def dense_model(factors: Sequence[Float[Tensor, "rank _"]]) -> Tensor:
+    """The tensor that one set of factors stands for."""
+    first, *others = factors
+    rest = khatri_rao([f[None] for f in others], first[None])[0]
+    return (first.t() @ rest).view([f.shape[1] for f in factors])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphseq.connectome.factorisation.grams import Grams, khatri_rao, product_of_grams
+from graphseq.connectome.factorisation.grams import dense_model, khatri_rao, shared_grams
 from graphseq.connectome.factorisation.observations import Observations, Update
 
 
@@ -24,29 +24,22 @@ class Imputed(Observations):
     def sweep(self, factors: list[Tensor], update: Update) -> Tensor:
         for mode in range(len(self.sizes)):
             products = torch.stack([self._products(list(single), mode) for single in zip(*factors, strict=True)])
-            others = product_of_grams([f for m, f in enumerate(factors) if m != mode])
-            update(mode, products, Grams(others[:, None]))  # type: ignore[index]
+            update(mode, products, shared_grams(factors, mode))
         return self.squared_error(factors)
 
     def _products(self, factors: list[Tensor], mode: int) -> Tensor:
         """Of the data of one restart, its gaps filled."""
-        return mode_products(torch.where(self.mask, self.stored, model(factors, self.sizes)), factors, mode)
+        return mode_products(torch.where(self.mask, self.stored, dense_model(factors)), factors, mode)
 
     def squared_error(self, factors: list[Tensor]) -> Tensor:
         return torch.stack([self._squares(list(single)) for single in zip(*factors, strict=True)])
 
     def _squares(self, factors: list[Tensor]) -> Tensor:
-        left = torch.where(self.mask, self.stored - model(factors, self.sizes), 0)
+        left = torch.where(self.mask, self.stored - dense_model(factors), 0)
         return left.square().sum(dtype=torch.float64)
 
     def unseen(self, mode: int) -> Tensor | None:
         return ~self.mask.movedim(mode, 0).flatten(1).any(1)
-
-
-def model(factors: list[Tensor], sizes: tuple[int, ...]) -> Tensor:
-    """The tensor that one set of factors, ``[rank, size]`` each, stands for."""
-    rest = khatri_rao([f[None] for f in factors[1:]], factors[0][None])[0]
-    return (factors[0].t() @ rest).view(sizes)
 
 
 def mode_products(x: Tensor, factors: list[Tensor], mode: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -171,7 +171,6 @@ def observations(x: Tensor, mask: Tensor | None) -> Observations:
 
 def summary(data: Observations, factors: list[Tensor], courses: list[Course]) -> CPFit:
     """The best restart, with all of them by their error."""
-    scale = data.energy if data.energy > 0 else 1.0
     # What sums of products say of small errors is rounding: the last word is the difference itself.
     final = data.squared_error(factors).tolist()
     fits = []
@@ -182,22 +181,13 @@ def summary(data: Observations, factors: list[Tensor], courses: list[Course]) ->
             CPFit(
                 weights,
                 columns,
-                (torch.tensor(course.errors, dtype=torch.float64) / scale).sqrt(),
+                (torch.tensor(course.errors, dtype=torch.float64) / data.scale).sqrt(),
                 torch.tensor(course.objectives, dtype=torch.float64),
-                math.sqrt(final[place] / scale),
+                math.sqrt(final[place] / data.scale),
                 course.converged,
             )
         )
-    best = fits[0]
-    return CPFit(
-        best.weights,
-        best.factors,
-        best.errors,
-        best.objectives,
-        best.relative_error,
-        best.converged,
-        tuple(fits),
-    )
+    return replace(fits[0], restarts=tuple(fits))
 
 
 def _check_finite(x: Tensor, mask: Tensor | None) -> None:

@@ -32,6 +32,11 @@ class Observations(ABC):
         self.energy = float(torch.linalg.vector_norm(stored, dtype=torch.float64) ** 2)
         self.level = float(stored.abs().sum(dtype=torch.float64)) / observed
 
+    @property
+    def scale(self) -> float:
+        """What errors are measured against: the energy, or 1 where there is none."""
+        return self.energy if self.energy > 0 else 1.0
+
     @abstractmethod
     def sweep(self, factors: list[Tensor], update: Update) -> Float[Tensor, " restarts"]:
         """Visit every mode once, in order; the squared error of the factors that result, in float64."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphseq.connectome.factorisation.ensemble import RankSelection
 from graphseq.connectome.factorisation.fit import CPFit
+from graphseq.connectome.pairs import folded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,9 +69,7 @@ def plot_motifs(
     axes = figure.subplots(fit.rank, 3, squeeze=False, width_ratios=(1, 3, 1))
     for r, (matrix_axis, course_axis, animal_axis) in enumerate(axes):
         weights, course, loading = (factor[:, r].detach().cpu() for factor in fit.factors)
-        matrix = torch.zeros(neurons, neurons, dtype=weights.dtype)
-        i, j = pairs.cpu()
-        matrix[i, j] = matrix[j, i] = weights
+        matrix = folded(weights, pairs.cpu(), neurons)
         matrix_axis.imshow(matrix[order][:, order].numpy(), cmap="magma", interpolation="nearest")
         matrix_axis.set(xticks=[], yticks=[], ylabel=f"{fit.weights[r].item():.3g}")
         at = torch.arange(len(course)) if time is None else time.cpu()

@@ -74,7 +74,6 @@ class Sweeps(Solver):
         courses = [Course() for _ in factors[0]]
         alive = list(range(len(courses)))
         current = [f.clone() for f in factors]
-        scale = data.energy if data.energy > 0 else 1.0
 
         def update(mode: int, products: Tensor, grams: Grams) -> None:
             weight = None
@@ -93,7 +92,7 @@ class Sweeps(Solver):
                 course.errors.append(error)
                 course.objectives.append(0.5 * error + price)
                 # With a price on roughness it is the whole objective that settles.
-                levels = [(2 * objective / scale) ** 0.5 for objective in course.objectives[-2:]]
+                levels = [(2 * objective / data.scale) ** 0.5 for objective in course.objectives[-2:]]
                 course.converged = len(levels) == 2 and abs(levels[1] - levels[0]) < tolerance
                 if not course.converged:
                     going.append(place)

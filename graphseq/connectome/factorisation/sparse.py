@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import segment
 
-from graphseq.connectome.factorisation.grams import Grams, product_of_grams
+from graphseq.connectome.factorisation.grams import shared_grams
 from graphseq.connectome.factorisation.observations import Observations, Update, error_from_products
 
 BLOCK = 1 << 22
@@ -62,8 +62,7 @@ class Sparse(Observations):
     def sweep(self, factors: list[Tensor], update: Update) -> Tensor:
         for mode in range(len(self.sizes)):
             products = self.products(factors, mode)
-            others = product_of_grams([f for m, f in enumerate(factors) if m != mode])
-            grams = Grams(others[:, None])  # type: ignore[index]
+            grams = shared_grams(factors, mode)
             update(mode, products, grams)
         return error_from_products(self.energy, products, grams, factors[-1])
 

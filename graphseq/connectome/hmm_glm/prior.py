@@ -12,9 +12,6 @@ from torch import Tensor
 from graphseq.connectome.hmm_glm.concrete import concrete_log_density
 from graphseq.connectome.hmm_glm.connections import Connections, FreeConnections, OneHotConnections
 
-#: Order of the categories of a connection.
-SIGNS = (-1, 0, 1)
-
 
 @runtime_checkable
 class Prior(Protocol):

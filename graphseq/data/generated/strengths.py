@@ -9,10 +9,9 @@ def spread_strengths(links: np.ndarray, community: np.ndarray, strength: np.ndar
     """Weights of the links, so that each node has its strength, and this share of it on links between communities.
 
     All weights start at 0. One node after another spreads what its strength lacks over its links, and then moves what
-    its links within have too much to those without. Weights are only changed
-    to what is positive. That is repeated until the squares of what
-    is amiss add up to less than 1e-9 of the squared total, or shrink by less than a hundredth
-    (Lancichinetti & Fortunato 2009).
+    its links within have too much to those without. Weights are only changed to what is positive. That is repeated
+    until the squares of what is amiss add up to less than 1e-9 of the squared total, or shrink by less than a
+    hundredth (Lancichinetti & Fortunato 2009).
     """
     nodes = len(links)
     weights = np.zeros((nodes, nodes))
