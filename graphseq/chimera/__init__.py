@@ -15,7 +15,7 @@ from graphseq.chimera.linear import LinearForecaster
 from graphseq.chimera.model import ChimeraClassifier, ChimeraForecaster, ChimeraReconstructor
 from graphseq.chimera.normalise import WindowNorm, WindowScale
 from graphseq.chimera.poles import AutoregressivePoles, Poles, RealPoles, SeasonalPoles
-from graphseq.chimera.states import Link, Roesser, States, Sweeps, grid_ssm
+from graphseq.chimera.states import Link, Roesser, States, Sweeps, grid_ssm, selective_grid_ssm
 from graphseq.chimera.variates import correlation_order, variate_order
 
 __all__ = [
@@ -48,5 +48,6 @@ __all__ = [
     "WindowScale",
     "correlation_order",
     "grid_ssm",
+    "selective_grid_ssm",
     "variate_order",
 ]

@@ -5,7 +5,7 @@ import json
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from graphseq.scan import Dag, Grid, Ragged, delta_scan, linear_scan, selective_scan
+from graphseq.scan import Dag, Grid, Ragged, delta_scan, grid_selective_scan, linear_scan, selective_scan
 
 
 def randn(*shape):
@@ -24,6 +24,9 @@ def operations():
     yield "grid", lambda a, b: linear_scan(a, b, grid), [randn(2, 2, 2, 3, 4, 2), randn(2, 2, 3, 4, 2)]
     inputs = [randn(9, 4), randn(9, 4), randn(4, 2), randn(9, 2), randn(9, 2)]
     yield "selective", lambda *x: selective_scan(*x, topology=ragged, delta_softplus=True), inputs
+    steps, projections = randn(2, 2, 3, 4, 2), [randn(2, 2, 3, 4, 3), randn(2, 2, 3, 4, 3)]
+    inputs = [randn(2, 3, 4, 2), steps, randn(2, 2, 3), *projections]
+    yield "grid, selective", lambda *x: grid_selective_scan(*x, exchange=x[1].sigmoid(), topology=grid), inputs
     inputs = [randn(9, 2, 3), randn(9, 2, 3), randn(9, 2, 4), randn(9, 2)]
     yield "delta", lambda *x: delta_scan(*x, topology=ragged), inputs
 

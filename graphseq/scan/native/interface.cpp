@@ -62,6 +62,8 @@ GRAPHSEQ_EXPORT(delta_scan_backward, DeltaScanBackward)
 GRAPHSEQ_EXPORT(dag_scan, DagScan)
 GRAPHSEQ_EXPORT(grid_scan, GridScan)
 GRAPHSEQ_EXPORT(grid_scan_backward, GridScanBackward)
+GRAPHSEQ_EXPORT(grid_selective_scan, GridSelectiveScan)
+GRAPHSEQ_EXPORT(grid_selective_scan_backward, GridSelectiveScanBackward)
 
 extern "C" __attribute__((visibility("default"))) int graphseq_checkpoint_steps() {
     return int(graphseq::checkpoint_steps);
@@ -69,5 +71,7 @@ extern "C" __attribute__((visibility("default"))) int graphseq_checkpoint_steps(
 extern "C" __attribute__((visibility("default"))) int graphseq_delta_checkpoint_tokens() {
     return int(graphseq::delta_checkpoint_tokens);
 }
+extern "C" __attribute__((visibility("default"))) int graphseq_tile_rows() { return int(graphseq::tile_rows); }
+extern "C" __attribute__((visibility("default"))) int graphseq_tile_columns() { return int(graphseq::tile_columns); }
 
 extern "C" __attribute__((visibility("default"))) const char* graphseq_isa() { return names[int(isa)]; }
