@@ -119,6 +119,7 @@ def graph_properties(
 def marked_parity(
     *,
     num_nodes: int | tuple[int, int] = (2, 40),
+    val_nodes: int | tuple[int, int] | None = None,
     test_nodes: int | tuple[int, int] = 80,
     shape: str = "path",
     level: str = "node",
@@ -127,10 +128,9 @@ def marked_parity(
     num_test: int = 100,
     seed: int = 0,
 ) -> Loaded:
-    """Parity, trained and validated on ``num_nodes`` and tested on ``test_nodes``."""
-    make = partial(MarkedParity, num_nodes, shape=shape, level=level)
-    longer = partial(MarkedParity, test_nodes, shape=shape, level=level)
-    return _joined([make, make, longer], [num_train, num_val, num_test], seed, _accuracy(level, 2))
+    """Parity, trained on ``num_nodes``, validated on ``val_nodes`` or else the same, and tested on ``test_nodes``."""
+    makers = _lengthening(partial(MarkedParity, shape=shape, level=level), num_nodes, val_nodes, test_nodes)
+    return _joined(makers, [num_train, num_val, num_test], seed, _accuracy(level, 2))
 
 
 def walk_recall(
@@ -153,16 +153,17 @@ def word_problem(
     *,
     group: str = "s3",
     num_nodes: int | tuple[int, int] = (3, 40),
+    val_nodes: int | tuple[int, int] | None = None,
     test_nodes: int | tuple[int, int] = 80,
     num_train: int = 2000,
     num_val: int = 200,
     num_test: int = 200,
     seed: int = 0,
 ) -> Loaded:
-    """Word problems, trained and validated on ``num_nodes`` and tested on ``test_nodes``."""
+    """Word problems, trained on ``num_nodes``, validated on ``val_nodes`` or else the same, tested on ``test_nodes``."""
     order = len(product_table(group))
-    make, longer = (partial(WordProblem, group, nodes) for nodes in (num_nodes, test_nodes))
-    loaded = _joined([make, make, longer], [num_train, num_val, num_test], seed, _accuracy("node", order))
+    makers = _lengthening(partial(WordProblem, group), num_nodes, val_nodes, test_nodes)
+    loaded = _joined(makers, [num_train, num_val, num_test], seed, _accuracy("node", order))
     return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(order,))
 
 
@@ -230,6 +231,14 @@ def _joined(makers: list[Callable[..., GeneratedDataset]], counts: list[int], se
     parts = [make(num_graphs=count, seed=own) for make, count, own in zip(makers, counts, seeds, strict=True)]
     dataset = GeneratedDataset([data for part in parts for data in part])
     return Loaded(dataset, Split(*torch.arange(sum(counts)).split(counts)), task)
+
+
+Size = int | tuple[int, int]
+
+
+def _lengthening(make: Callable[..., GeneratedDataset], train: Size, val: Size | None, test: Size) -> list[partial]:
+    """The same task at the lengths of each part."""
+    return [partial(make, num_nodes=size) for size in (train, train if val is None else val, test)]
 
 
 def _accuracy(level: str, num_classes: int) -> Task:
