@@ -68,8 +68,7 @@ class Attention(StreamingLayer):
         if topology.num_states == 0:
             return x, state
         place = topology.position if state is None else topology.position + state.length[topology.segment]
-        q, k, v = self.in_proj(x).unflatten(-1, (3, self.heads, self.size)).unbind(1)
-        q, k = self._turned(q, place), self._turned(k, place)
+        q, k, v = self.heads_of(x, place)
         query, keys, values = (pad(part, topology).transpose(1, 2) for part in (q, k, v))
         before = torch.zeros_like(topology.lengths) if state is None else state.length
         if state is not None:
@@ -81,6 +80,13 @@ class Attention(StreamingLayer):
             o = scaled_dot_product_attention(query, keys, values, attn_mask=_seen(query, keys, before))
         y = self.out_proj(unpad(o.transpose(1, 2), topology).flatten(1))
         return y, None if state is None else AttentionState(keys, values, before + topology.lengths)
+
+    def heads_of(
+        self, x: Float[Tensor, "tokens channels"], place: Int[Tensor, " tokens"]
+    ) -> tuple[Float[Tensor, "tokens heads d"], Float[Tensor, "tokens heads d"], Float[Tensor, "tokens heads d"]]:
+        """Queries and keys, turned, and values."""
+        q, k, v = self.in_proj(x).unflatten(-1, (3, self.heads, self.size)).unbind(1)
+        return self._turned(q, place), self._turned(k, place), v
 
     def _turned(self, x: Float[Tensor, "tokens heads size"], place: Int[Tensor, " tokens"]) -> Tensor:
         frequency = self.base ** (-torch.arange(0, self.size, 2, device=x.device, dtype=torch.float64) / self.size)

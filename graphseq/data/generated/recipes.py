@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -160,7 +160,7 @@ def word_problem(
     num_test: int = 200,
     seed: int = 0,
 ) -> Loaded:
-    """Word problems, trained on ``num_nodes``, validated on ``val_nodes`` or else the same, tested on ``test_nodes``."""
+    """Words, trained on ``num_nodes``, validated on ``val_nodes`` or else the same, and tested on ``test_nodes``."""
     order = len(product_table(group))
     makers = _lengthening(partial(WordProblem, group), num_nodes, val_nodes, test_nodes)
     loaded = _joined(makers, [num_train, num_val, num_test], seed, _accuracy("node", order))
@@ -225,7 +225,7 @@ RECIPES: dict[str, Callable[..., Loaded]] = {
 }
 
 
-def _joined(makers: list[Callable[..., GeneratedDataset]], counts: list[int], seed: int, task: Task) -> Loaded:
+def _joined(makers: Sequence[Callable[..., GeneratedDataset]], counts: list[int], seed: int, task: Task) -> Loaded:
     """Three independently seeded parts, in one data set."""
     seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
     parts = [make(num_graphs=count, seed=own) for make, count, own in zip(makers, counts, seeds, strict=True)]
