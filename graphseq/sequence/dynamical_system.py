@@ -79,7 +79,7 @@ class DynamicalSystem(NamedTuple):
 
 
 class PlainSystem(NamedTuple):
-    r""":math:`h_t = \Lambda_t h_{t-1} + B_t u_t, \; y_t = C_t h_t + D_t u_t`, u being the inputs of a token flattened."""
+    r""":math:`h_t = \Lambda_t h_{t-1} + B_t u_t, \; y_t = C_t h_t + D_t u_t`, with u the inputs of a token."""
 
     transition: Float[Tensor, "T N N"]
     write: Float[Tensor, "T N M"]

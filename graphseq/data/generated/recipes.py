@@ -13,10 +13,13 @@ from graphseq.data.digits import digits
 from graphseq.data.generated.arrows import ArrowPointing, Range
 from graphseq.data.generated.associative_recall import AssociativeRecall
 from graphseq.data.generated.dataset import GeneratedDataset, Joined
+from graphseq.data.generated.modular_arithmetic import SIGNS, ModularArithmetic
 from graphseq.data.generated.neighbors_match import TreeNeighborsMatch
 from graphseq.data.generated.parity import MarkedParity
 from graphseq.data.generated.properties import GraphProperties
 from graphseq.data.generated.recall import WalkRecall
+from graphseq.data.generated.resettable_memory import ResettableMemory
+from graphseq.data.generated.selective_copying import SelectiveCopying
 from graphseq.data.generated.transfer import (
     CliquePathTransfer,
     CrossedRingTransfer,
@@ -183,6 +186,61 @@ def associative_recall(
     return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(num_keys + 1, num_values + 1))
 
 
+def modular_arithmetic(
+    *,
+    modulus: int = 5,
+    brackets: bool = False,
+    num_nodes: int | tuple[int, int] = (3, 40),
+    val_nodes: int | tuple[int, int] | None = None,
+    test_nodes: int | tuple[int, int] = 80,
+    num_train: int = 2000,
+    num_val: int = 200,
+    num_test: int = 200,
+    seed: int = 0,
+) -> Loaded:
+    """Expressions, trained on ``num_nodes``, validated on ``val_nodes`` or else the same, tested on ``test_nodes``."""
+    makers = _lengthening(partial(ModularArithmetic, modulus, brackets), num_nodes, val_nodes, test_nodes)
+    loaded = _joined(makers, [num_train, num_val, num_test], seed, _accuracy("node", modulus))
+    signs = SIGNS if brackets else SIGNS[:3]
+    return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(modulus + len(signs),))
+
+
+def selective_copying(
+    *,
+    num_copied: int = 8,
+    num_symbols: int = 14,
+    num_nodes: int | tuple[int, int] = 64,
+    val_nodes: int | tuple[int, int] | None = None,
+    test_nodes: int | tuple[int, int] = 256,
+    num_train: int = 2000,
+    num_val: int = 200,
+    num_test: int = 200,
+    seed: int = 0,
+) -> Loaded:
+    """Copying, trained on ``num_nodes``, validated on ``val_nodes`` or else the same, and tested on ``test_nodes``."""
+    makers = _lengthening(partial(SelectiveCopying, num_copied, num_symbols), num_nodes, val_nodes, test_nodes)
+    loaded = _joined(makers, [num_train, num_val, num_test], seed, _accuracy("node", num_symbols))
+    return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(num_symbols + 2,))
+
+
+def resettable_memory(
+    *,
+    num_cues: int = 4,
+    episode_length: int | tuple[int, int] = (2, 20),
+    num_nodes: int | tuple[int, int] = 64,
+    val_nodes: int | tuple[int, int] | None = None,
+    test_nodes: int | tuple[int, int] = 256,
+    num_train: int = 2000,
+    num_val: int = 200,
+    num_test: int = 200,
+    seed: int = 0,
+) -> Loaded:
+    """Rollouts, trained on ``num_nodes``, validated on ``val_nodes`` or else the same, and tested on ``test_nodes``."""
+    makers = _lengthening(partial(ResettableMemory, num_cues, episode_length), num_nodes, val_nodes, test_nodes)
+    loaded = _joined(makers, [num_train, num_val, num_test], seed, _accuracy("node", num_cues + 1))
+    return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(num_cues + 1, num_cues, 3))
+
+
 def arrow_pointing(
     *,
     size: int = 64,
@@ -219,6 +277,9 @@ RECIPES: dict[str, Callable[..., Loaded]] = {
     "walk-recall": walk_recall,
     "word-problem": word_problem,
     "associative-recall": associative_recall,
+    "modular-arithmetic": modular_arithmetic,
+    "selective-copying": selective_copying,
+    "resettable-memory": resettable_memory,
     "arrow-pointing": arrow_pointing,
     "digits": digits,
     "signed-network": signed_network,
