@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jaxtyping import Float, Inexact
 from torch import Tensor
 
@@ -87,7 +89,7 @@ def grid_selective_scan(
 
 def _of_one_precision(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, exchange: Tensor | None
-) -> list[Tensor | None]:
+) -> list[Any]:
     """Half precision as float32, and B and C complex where A is."""
     for name, tensor in (("u", u), ("delta", delta), ("D", D), ("exchange", exchange)):
         if tensor is not None and tensor.is_complex():

@@ -91,8 +91,8 @@ def test_without_exchange_rows_and_columns_are_sequences(backend):
 
 @pytest.mark.parametrize("complex", [False, True])
 def test_derivatives_of_both_orders(backend, complex):
-    grid = Grid(2, 3, reversed=complex)
-    inputs = [x.requires_grad_() for x in problem(grid, 2, 2, 1, complex)]
+    grid = Grid(2, 2, reversed=complex)
+    inputs = [x.requires_grad_() for x in problem(grid, 1, 1, 1, complex)]
 
     def function(*inputs):
         return scan(grid, *inputs)
