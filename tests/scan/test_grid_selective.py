@@ -91,14 +91,15 @@ def test_without_exchange_rows_and_columns_are_sequences(backend):
 
 @pytest.mark.parametrize("complex", [False, True])
 def test_derivatives_of_both_orders(backend, complex):
-    grid = Grid(2, 2, reversed=complex)
-    inputs = [x.requires_grad_() for x in problem(grid, 1, 1, 1, complex)]
+    grid = Grid(2, 3, reversed=complex)
+    inputs = [x.requires_grad_() for x in problem(grid, 2, 2, 1, complex)]
 
     def function(*inputs):
         return scan(grid, *inputs)
 
-    assert torch.autograd.gradcheck(function, inputs)
-    assert torch.autograd.gradgradcheck(function, inputs)
+    # Along random directions: all second derivatives one by one would take half a minute.
+    assert torch.autograd.gradcheck(function, inputs, fast_mode=True)
+    assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -97,16 +96,13 @@ def _outputs(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, *others: Any) -> tu
     *_, checkpoint = others
     batch, rows, columns, channels = u.shape
     parts = 2 if A.is_complex() else 1
-    bands, strips = (math.ceil(length / tile) if checkpoint else 0 for length, tile in _tiled(rows, columns))
+    bands = (rows - 1) // _library.TILE_ROWS if checkpoint and rows else 0
+    strips = (columns - 1) // _library.TILE_COLUMNS if checkpoint and columns else 0
     return (
         like(u),
-        u.new_empty(batch, max(bands - 1, 0), columns, B.shape[5], parts, channels),
-        u.new_empty(batch, rows, max(strips - 1, 0), B.shape[5], parts, channels),
+        u.new_empty(batch, bands, columns, B.shape[5], parts, channels),
+        u.new_empty(batch, rows, strips, B.shape[5], parts, channels),
     )
-
-
-def _tiled(rows: int, columns: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (rows, _library.TILE_ROWS), (columns, _library.TILE_COLUMNS)
 
 
 def _backward(grad_out: Tensor, upper: Tensor, left: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
