@@ -116,12 +116,16 @@ class ChimeraBlock(nn.Module):
         x: Float[Tensor, "batch variates time channels"],
         observed: Bool[Tensor, "batch variates time"] | None = None,
         gaps: Float[Tensor, "batch time"] | None = None,
+        *,
+        season: bool = True,
     ) -> Float[Tensor, "batch variates time channels"]:
-        """The equations above; arguments as for :class:`GridSSM`."""
+        """The equations above; arguments as for :class:`GridSSM`. Without ``season`` its model counts as zero."""
         a, z = self.in_proj(self.norm(x)).chunk(2, dim=-1)
         a = silu(self._conv(a))
         trend = self.average(a)
-        h = self.trend(trend, observed, gaps) + self.season(a - trend, observed, gaps)
+        h = self.trend(trend, observed, gaps)
+        if season:
+            h = h + self.season(a - trend, observed, gaps)
         return x + self.dropout(self.out_proj(self.out_norm(h) * silu(z)))
 
     def _conv(self, a: Tensor) -> Tensor:
@@ -176,6 +180,8 @@ class ChimeraTrunk(nn.Module):
         x: Float[Tensor, "batch variates time"],
         observed: Bool[Tensor, "batch variates time"] | None = None,
         gaps: Float[Tensor, "batch columns"] | None = None,
+        *,
+        season: bool = True,
     ) -> Float[Tensor, "batch variates columns channels"]:
         """Vectors of all patches.
 
@@ -183,6 +189,7 @@ class ChimeraTrunk(nn.Module):
             x: values; zero where they were not observed.
             observed: which were.
             gaps: time between columns, in units of the usual step.
+            season: whether the seasonal models of the blocks take part.
 
         Raises:
             ValueError: if the number of variates is not that of ``order``.
@@ -199,5 +206,5 @@ class ChimeraTrunk(nn.Module):
             h = h[:, self.order]
             any_seen = None if any_seen is None else any_seen[:, self.order]
         for block in self.blocks:
-            h = block(h, any_seen, gaps)
+            h = block(h, any_seen, gaps, season=season)
         return self.norm(h if self.place is None else h[:, self.place])
