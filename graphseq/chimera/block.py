@@ -145,6 +145,7 @@ class ChimeraTrunk(nn.Module):
         layers: number of blocks.
         patch: rows of a patch; a column of the grid is a patch of each variate.
         order: the order in which variates are scanned, see :func:`~graphseq.chimera.variate_order`; as given without.
+        mix: whether variates are scanned together; otherwise each is a grid of one row, with the same parameters.
         block: arguments of :class:`ChimeraBlock`.
     """
 
@@ -152,7 +153,14 @@ class ChimeraTrunk(nn.Module):
     place: Tensor | None
 
     def __init__(
-        self, channels: int, layers: int, *, patch: int = 1, order: Tensor | None = None, **block: object
+        self,
+        channels: int,
+        layers: int,
+        *,
+        patch: int = 1,
+        order: Tensor | None = None,
+        mix: bool = True,
+        **block: object,
     ) -> None:
         super().__init__()
         for name, size in (("channels", channels), ("layers", layers), ("patch", patch)):
@@ -160,7 +168,7 @@ class ChimeraTrunk(nn.Module):
                 raise ValueError(f"{name} must be at least 1, got {size}")
         if order is not None and not torch.equal(order.sort().values, torch.arange(order.numel(), device=order.device)):
             raise ValueError(f"order must be a permutation, got {order.tolist()}")
-        self.channels, self.patch = channels, patch
+        self.channels, self.patch, self.mix = channels, patch, mix
         self.register_buffer("order", order)
         self.register_buffer("place", None if order is None else order.argsort())
         self.embed = nn.Linear(2 * patch, channels)
@@ -205,6 +213,12 @@ class ChimeraTrunk(nn.Module):
         if self.order is not None:
             h = h[:, self.order]
             any_seen = None if any_seen is None else any_seen[:, self.order]
+        batch, variates = h.shape[:2]
+        if not self.mix:
+            h = h.flatten(0, 1)[:, None]
+            any_seen = None if any_seen is None else any_seen.flatten(0, 1)[:, None]
+            gaps = None if gaps is None else gaps.repeat_interleave(variates, 0)
         for block in self.blocks:
             h = block(h, any_seen, gaps, season=season)
-        return self.norm(h if self.place is None else h[:, self.place])
+        h = self.norm(h.reshape(batch, variates, *h.shape[2:]))
+        return h if self.place is None else h[:, self.place]

@@ -39,6 +39,7 @@ class ChimeraForecaster(nn.Module):
         layers: number of blocks.
         patch: rows of a patch.
         linear: whether there is a linear path.
+        norm: how windows are normalised; :class:`WindowNorm` with a deviation for each variate if not given.
         dropout: in the blocks and before the head.
         trunk: further arguments of :class:`ChimeraTrunk` and :class:`ChimeraBlock`.
 
@@ -57,6 +58,7 @@ class ChimeraForecaster(nn.Module):
         layers: int = 2,
         patch: int = 8,
         linear: bool = True,
+        norm: WindowNorm | None = None,
         dropout: float = 0.1,
         **trunk: Any,
     ) -> None:
@@ -66,7 +68,7 @@ class ChimeraForecaster(nn.Module):
                 raise ValueError(f"{name} must be at least 1, got {size}")
         self.lookback, self.horizon = lookback, horizon
         columns = -(-lookback // patch)
-        self.norm = WindowNorm()
+        self.norm = norm or WindowNorm()
         self.trunk = ChimeraTrunk(channels, layers, patch=patch, time=columns, dropout=dropout, **trunk)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(columns * channels, horizon)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader
 
-from graphseq.data.series import Scaling, Series, Windows, load_series, series_names
+from graphseq.data.manifest import nearest
+from graphseq.data.series import Scaling, Series, Windows, flow_series, load_series, series_names
 from graphseq.data.series.windows import Part
 from graphseq.training.loading import epoch_loader
 
@@ -18,7 +19,8 @@ class SeriesDataModule(pl.LightningDataModule):
     Every window is used in every part: validation and test never drop the last batch.
 
     Args:
-        name: one of :func:`graphseq.data.series.series_names`, or the path of a CSV file.
+        name: one of :func:`graphseq.data.series.series_names`, the path of a CSV file, or ``"flow"`` for
+            :func:`graphseq.data.series.flow_series`.
         lookback: rows that a model sees.
         horizon: rows that it forecasts.
         root: folder for raw files.
@@ -26,7 +28,8 @@ class SeriesDataModule(pl.LightningDataModule):
         batch_size: windows in a step, over all processes.
         num_workers: processes that load.
         scale: standardise by the training rows.
-        options: for a CSV file, the arguments of :meth:`~graphseq.data.series.Series.from_csv`.
+        options: for a CSV file, the arguments of :meth:`~graphseq.data.series.Series.from_csv`; for generated data,
+            what it is made with.
         seed: of the order of training windows; that of ``seed_everything`` if not given.
     """
 
@@ -65,11 +68,13 @@ class SeriesDataModule(pl.LightningDataModule):
         if self._series is None:
             if self.name in series_names():
                 self._series = load_series(self.name, self.root, self.mirror)
+            elif self.name == "flow":
+                self._series = flow_series(**self.options).series
             elif self.name.endswith((".csv", ".csv.gz")):
                 self._series = Series.from_csv(self.name, **self.options)
             else:
-                known = ", ".join(series_names())
-                raise ValueError(f"name must be a known series ({known}) or the path of a CSV file, got {self.name!r}")
+                known = nearest(self.name, [*series_names(), "flow"])
+                raise ValueError(f"name must be a known series{known} or the path of a CSV file, got {self.name!r}")
         return self._series
 
     @property
@@ -85,7 +90,9 @@ class SeriesDataModule(pl.LightningDataModule):
         return Windows(self.series, part, self.lookback, self.horizon, self.scaling)
 
     def prepare_data(self) -> None:
-        _ = self.series
+        # What is wrong with a table is said before training begins, for the test part too.
+        for part in get_args(Part):
+            self.windows(part)
 
     def setup(self, stage: str) -> None:
         _ = self.scaling
