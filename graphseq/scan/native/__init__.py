@@ -12,6 +12,7 @@ from torch import Tensor
 from graphseq.scan.native import _library
 from graphseq.scan.native._dag import dag_scan
 from graphseq.scan.native._delta import delta_scan
+from graphseq.scan.native._gated import gated_dag_scan, gated_grid_scan
 from graphseq.scan.native._grid import grid_scan
 from graphseq.scan.native._linear import linear_scan
 from graphseq.scan.native._selective import selective_scan
