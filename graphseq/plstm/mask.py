@@ -90,9 +90,13 @@ def attend(columns: Columns, mask: Tensor, query: Tensor, key: Tensor, value: Te
     return columns.packed((columns.dense(mask) * scores) @ columns.dense(value))
 
 
-def is_smaller(columns: Columns, num_nodes: int, state: int) -> bool:
-    """Whether masks, padding included, take less time than a state of this many numbers on each edge.
+def is_cheaper(columns: Columns, num_nodes: int, state: int, *, ways: int = 1, written: bool = False) -> bool:
+    """Whether masks, padding included, take less time than states of this many numbers, forward and backward.
 
-    Forward and backward on a CPU, both take about as long where a mask has three quarters of a state's numbers.
+    Measured on a CPU: to make, read and pack a mask takes as long as one state of a thousand numbers and twenty more for
+    each column, in all ``ways`` together; states that are written out take far longer than those that kernels keep.
     """
-    return 4 * columns.graphs * columns.size**2 <= 3 * num_nodes * state
+    entries = columns.graphs * columns.size**2
+    if written:
+        return 4 * entries <= 3 * num_nodes * state
+    return 1000 * num_nodes + 20 * entries <= ways * num_nodes * state

@@ -9,8 +9,8 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from graphseq.plstm.mask import Columns, GridColumns, PackedColumns, attend, is_smaller, reach
-from graphseq.scan import Grid, LineGraph, Ragged, gated_scan
+from graphseq.plstm.mask import Columns, GridColumns, PackedColumns, attend, is_cheaper, reach
+from graphseq.scan import Grid, LineGraph, Ragged, available_backends, gated_scan
 from graphseq.scan.gated import check_gated
 from graphseq.scan.routes import GridRoutes, routes
 
@@ -71,7 +71,7 @@ def plstm_scan(
 
             .. math:: y_n = \sum_m G_{nm} \, (q_n \cdot k_m) \, v_m .
 
-            Both are exact. Without it, the one that has less to keep.
+            Both are exact. Without it, the one that takes less time.
 
     Returns:
         What nodes read, :math:`y_n`.
@@ -87,8 +87,9 @@ def plstm_scan(
         >>> plstm_scan(one, one, one, source=half, transition=half, mark=half, direct=half, topology=path).squeeze()
         tensor([0.5000, 0.7500, 0.8750])
 
-    Cost: in the recurrent form time and memory grow with links and edges, times ``heads · dk · dv``; in the other form
-    with ``heads · n`` in place of it, for :math:`n` nodes in the largest graph.
+    Cost: in the recurrent form time grows with links and edges, times ``heads · dk · dv``, in the other with ``heads ·
+    n`` in place of it, for :math:`n` nodes in the largest graph. On a CPU the states of grids and graphs are never
+    written: see :func:`graphseq.scan.gated_scan`.
     """
     gates = {"source": source, "transition": transition, "mark": mark, "direct": direct}
     check_gated(routes(topology), query, key, value, **gates)
@@ -129,7 +130,7 @@ def _scan(
     columns: Columns,
     form: str | None,
 ) -> Tensor:
-    if (form or _cheaper(columns, query, value)) == "recurrent":
+    if (form or _cheaper(columns, query, value, gates, topology)) == "recurrent":
         return gated_scan(query, key, value, **gates, topology=topology)
     _check_form(form)
     mask = reach(columns.one_hot(query), query.shape[-2], gates, topology)
@@ -148,9 +149,13 @@ def _columns(topology: Ragged | Grid | LineGraph, graphs: Ragged | None) -> Colu
     return PackedColumns(graphs)
 
 
-def _cheaper(columns: Columns, query: Tensor, value: Tensor) -> Form:
+def _cheaper(
+    columns: Columns, query: Tensor, value: Tensor, gates: Mapping[str, Tensor], topology: Ragged | Grid | LineGraph
+) -> Form:
     nodes, state = math.prod(query.shape[:-2]), query.shape[-1] * value.shape[-1]
-    return "attention" if is_smaller(columns, nodes, state) else "recurrent"
+    ways = 4 if isinstance(topology, Grid) and gates["transition"].dim() == 7 else 1
+    written = isinstance(topology, Ragged) or "native" not in available_backends() or not query.is_cpu
+    return "attention" if is_cheaper(columns, nodes, state, ways=ways, written=written) else "recurrent"
 
 
 def _check_form(form: str | None) -> None:

@@ -76,9 +76,9 @@ def gated_scan(
     elif isinstance(topology, Grid):
         # The kernels always have the axis of directions.
         ways = [gate if four_ways else gate[None] for gate in tensors[3:6]]
-        read = _dispatch.operation("gated_grid_scan", query)(*tensors[:3], *ways, tensors[6], topology)
+        read = _dispatch.operation("gated_grid_scan", tensors[0])(*tensors[:3], *ways, tensors[6], topology)
     else:
-        read = _dispatch.operation("gated_dag_scan", query)(*tensors, topology)
+        read = _dispatch.operation("gated_dag_scan", tensors[0])(*tensors, topology)
     return read if read.dtype == out_dtype else read.to(out_dtype)
 
 

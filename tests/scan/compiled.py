@@ -5,7 +5,7 @@ import json
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from graphseq.scan import Dag, Grid, Ragged, delta_scan, linear_scan, selective_scan
+from graphseq.scan import Dag, Grid, Ragged, delta_scan, gated_scan, line_graph, linear_scan, selective_scan
 
 
 def randn(*shape):
@@ -26,6 +26,12 @@ def operations():
     yield "selective", lambda *x: selective_scan(*x, topology=ragged, delta_softplus=True), inputs
     inputs = [randn(9, 2, 3), randn(9, 2, 3), randn(9, 2, 4), randn(9, 2)]
     yield "delta", lambda *x: delta_scan(*x, topology=ragged), inputs
+    lines = line_graph(torch.tensor([[0, 1, 0, 3, 2], [1, 2, 2, 2, 4]]), 5)
+    vectors, gates = [randn(5, 2, 3) for _ in range(3)], [randn(5, 2), randn(lines.num_links, 2), randn(5, 2)]
+    yield "gated on a graph", lambda *x: gated_scan(*x, lines), [*vectors, *gates, randn(5, 2)]
+    vectors, cells = [randn(2, 3, 4, 2, 3) for _ in range(3)], (2, 3, 4, 2)
+    gates = [randn(4, 2, *cells), randn(4, 2, 2, *cells), randn(4, 2, *cells), randn(*cells)]
+    yield "gated on a grid", lambda *x: gated_scan(*x, grid), [*vectors, *gates]
 
 
 def error(scan, inputs):
