@@ -1,6 +1,7 @@
 """The scan backend: linear recurrences over the links of a topology. Imports torch only."""
 
 from graphseq.scan._dispatch import available_backends, use_backend
+from graphseq.scan.conv import causal_conv
 from graphseq.scan.dag import Dag
 from graphseq.scan.delta import delta_scan
 from graphseq.scan.edges import IncidenceGraph, LineGraph, incidence_graph, line_graph
@@ -27,6 +28,7 @@ __all__ = [
     "Semiring",
     "SumProduct",
     "available_backends",
+    "causal_conv",
     "delta_scan",
     "gated_scan",
     "incidence_graph",

@@ -34,6 +34,18 @@ def linear_scan(decay: Tensor, source: Tensor, topology: Ragged, initial: Tensor
     return torch.stack(states) if states else source.clone()
 
 
+def causal_conv(x: Tensor, weight: Tensor, bias: Tensor | None, activate: bool, topology: Ragged) -> Tensor:
+    """``y[t] = bias + the sum of weight[-1 - j] * x[j steps before t]``, entry by entry."""
+    sums: list[Tensor] = [x.new_empty(0)] * topology.num_states
+    for order in _orders(topology):
+        for place, t in enumerate(order):
+            past = order[max(0, place + 1 - weight.shape[1]) : place + 1]
+            sums[t] = (weight[:, -len(past) :].t() * x[past]).sum(0)
+    y = torch.stack(sums) if sums else x.clone()
+    y = y if bias is None else y + bias
+    return silu(y) if activate else y
+
+
 def dag_scan(decay: Tensor, source: Tensor, topology: Dag) -> Tensor:
     """``h[i] = source[i] + sum of decay[l] * h[j] over the links l = (j → i)``, in topological order."""
     entering: list[list[tuple[int, int]]] = [[] for _ in range(topology.num_states)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -254,6 +254,37 @@ def grid_scan(decay: Tensor, source: Tensor, topology: Grid) -> Tensor:
     channels = source.shape[4:]
     links = decay.flatten(0, 4).index_select(0, topology.link_decays)
     return dag_scan(links, source.reshape(topology.num_states, *channels), topology.to_dag()).view(source.shape)
+
+
+def causal_conv(x: Tensor, weight: Tensor, bias: Tensor | None, activate: bool, topology: Ragged) -> Tensor:
+    """One product for each tap, of the whole input shifted by it."""
+    width = weight.shape[1]
+    y = x * weight[:, -1] if bias is None else torch.addcmul(bias, x, weight[:, -1])
+    for back, shifted in enumerate(_shifted(x, width, topology), start=1):
+        y = torch.addcmul(y, shifted, weight[:, width - 1 - back])
+    return silu(y) if activate else y
+
+
+def causal_conv_gradient(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, activate: bool, topology: Ragged
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient in x, weight and bias, differentiable itself: in x it is a convolution against the segments."""
+    if activate:
+        y = causal_conv(x, weight, bias, False, topology)
+        gate = y.sigmoid()
+        grad = grad * gate * (1 + y * (1 - gate))
+    grad_x = causal_conv(grad, weight, None, False, topology.reverse())
+    taps = [(grad * x).sum(0), *((grad * shifted).sum(0) for shifted in _shifted(x, weight.shape[1], topology))]
+    return grad_x, torch.stack(taps[::-1], dim=1), grad.sum(0)
+
+
+def _shifted(x: Tensor, width: int, topology: Ragged) -> Iterator[Tensor]:
+    """What lies 1 … width - 1 steps before each entry, zero where that is before the segment's start."""
+    key = ("outside", width)
+    if key not in topology.cache:
+        topology.cache[key] = [(topology.position < back)[:, None] for back in range(1, width)]
+    for back, outside in enumerate(topology.cache[key], start=1):
+        yield x.roll(-back if topology.reversed else back, 0).masked_fill(outside, 0)
 
 
 def selective_scan(

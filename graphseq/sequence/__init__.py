@@ -2,8 +2,9 @@
 
 import torch
 
+from graphseq.scan import causal_conv
 from graphseq.sequence.attention import Attention, AttentionState
-from graphseq.sequence.conv import CausalConv, causal_conv
+from graphseq.sequence.conv import CausalConv
 from graphseq.sequence.delta_net import DeltaNet
 from graphseq.sequence.delta_product import DeltaProduct
 from graphseq.sequence.discretise import bilinear, zero_order_hold

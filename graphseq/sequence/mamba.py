@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import silu
 from torch_geometric.nn.inits import reset
 
 from graphseq.scan import Ragged, selective_scan
@@ -69,7 +68,7 @@ class Mamba(StreamingLayer):
         self.dt_min, self.dt_max = dt_min, dt_max
         inner = expand * channels
         self.in_proj = nn.Linear(channels, 2 * inner, bias=bias)
-        self.conv1d = CausalConv(inner, conv_size)
+        self.conv1d = CausalConv(inner, conv_size, silu=True)
         self.x_proj = nn.Linear(inner, self.dt_rank + self._selective_rows(), bias=False)
         self.dt_proj = nn.Linear(self.dt_rank, inner)
         self.A_log = nn.Parameter(torch.empty(inner, state_size))
@@ -96,7 +95,7 @@ class Mamba(StreamingLayer):
         conv, ssm = (None, None) if state is None else state
         a, z = self.in_proj(x).chunk(2, dim=-1)
         a, conv = self.conv1d(a, topology, conv)
-        y, ssm = self._scan(silu(a), z, topology, ssm)
+        y, ssm = self._scan(a, z, topology, ssm)
         return self.out_proj(y), None if conv is None else MambaState(conv, ssm)
 
     def _scan(self, a: Tensor, z: Tensor, topology: Ragged, initial: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -74,7 +74,7 @@ class Mamba2(StreamingLayer):
         self.dt_min, self.dt_max = dt_min, dt_max
         convolved = inner + 2 * groups * state_size
         self.in_proj = nn.Linear(channels, inner + convolved + self.heads, bias=False)
-        self.conv1d = CausalConv(convolved, conv_size)
+        self.conv1d = CausalConv(convolved, conv_size, silu=True)
         self.dt_bias = nn.Parameter(torch.empty(self.heads))
         self.A_log = nn.Parameter(torch.empty(self.heads))
         self.D = nn.Parameter(torch.empty(self.heads))
@@ -100,7 +100,7 @@ class Mamba2(StreamingLayer):
         projected = self.groups * self.state_size
         z, xBC, dt = self.in_proj(x).split([self.inner, self.inner + 2 * projected, self.heads], dim=-1)
         xBC, conv = self.conv1d(xBC, topology, conv)
-        a, B, C = silu(xBC).split([self.inner, projected, projected], dim=-1)
+        a, B, C = xBC.split([self.inner, projected, projected], dim=-1)
 
         def per_channel(values: Tensor) -> Tensor:
             return values.repeat_interleave(self.head_size, dim=-1)

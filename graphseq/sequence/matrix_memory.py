@@ -62,7 +62,7 @@ class MatrixMemory(StreamingLayer):
         positive(key_size=self.key_size, value_size=self.value_size)
         self.projected = [heads * size for size in (self.key_size, steps * self.key_size, steps * self.value_size)]
         self.in_proj = nn.Linear(channels, sum(self.projected), bias=False)
-        self.conv1d = CausalConv(sum(self.projected), conv_size, bias=False)
+        self.conv1d = CausalConv(sum(self.projected), conv_size, bias=False, silu=True)
         self.gate_proj = nn.Linear(channels, heads * self.value_size, bias=False) if output_gate else None
         self.norm = nn.RMSNorm(self.value_size, eps=norm_eps)
         self.out_proj = nn.Linear(heads * self.value_size, channels, bias=False)
@@ -78,7 +78,7 @@ class MatrixMemory(StreamingLayer):
         """The equations above, each segment causally."""
         conv, memory = (None, None) if state is None else state
         qkv, conv = self.conv1d(self.in_proj(x), topology, conv)
-        q, k, v = silu(qkv).split(self.projected, dim=-1)
+        q, k, v = qkv.split(self.projected, dim=-1)
         o, memory = self.remember(
             x,
             q.unflatten(-1, (self.heads, self.key_size)),

@@ -5,7 +5,17 @@ import json
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from graphseq.scan import Dag, Grid, Ragged, delta_scan, gated_scan, line_graph, linear_scan, selective_scan
+from graphseq.scan import (
+    Dag,
+    Grid,
+    Ragged,
+    causal_conv,
+    delta_scan,
+    gated_scan,
+    line_graph,
+    linear_scan,
+    selective_scan,
+)
 
 
 def randn(*shape):
@@ -22,6 +32,7 @@ def operations():
     yield "initial", lambda a, b, h: linear_scan(a, b, ragged, initial=h), [randn(9, 3), randn(9, 3), randn(3, 3)]
     yield "graph", lambda a, b: linear_scan(a, b, graph), [randn(4, 1), randn(4, 3)]
     yield "grid", lambda a, b: linear_scan(a, b, grid), [randn(2, 2, 2, 3, 4, 2), randn(2, 2, 3, 4, 2)]
+    yield "conv", lambda x, w, b: causal_conv(x, w, b, ragged, silu=True), [randn(9, 4), randn(4, 3), randn(4)]
     inputs = [randn(9, 4), randn(9, 4), randn(4, 2), randn(9, 2), randn(9, 2)]
     yield "selective", lambda *x: selective_scan(*x, topology=ragged, delta_softplus=True), inputs
     inputs = [randn(9, 2, 3), randn(9, 2, 3), randn(9, 2, 4), randn(9, 2)]

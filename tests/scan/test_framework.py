@@ -25,7 +25,7 @@ def compiled():
     return json.loads(run.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", ["sequence", "reversed", "initial", "graph", "grid", "selective", "delta"])
+@pytest.mark.parametrize("name", ["sequence", "reversed", "initial", "graph", "grid", "conv", "selective", "delta"])
 def test_compiles_as_one_graph(compiled, name):
     assert compiled["errors"][name] < 1e-12
 

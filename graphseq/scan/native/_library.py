@@ -46,6 +46,27 @@ _GATED_GRADS = _fields(
 )
 
 
+_CAUSAL_CONV_INPUTS = [
+    *_fields(ctypes.c_void_p, "x taps bias"),
+    *_fields(ctypes.c_int64, "channels width x_stride"),
+    *_SEGMENTS,
+    *_fields(ctypes.c_int32, "dtype silu"),
+]
+
+
+class CausalConv(ctypes.Structure):
+    _fields_ = [*_CAUSAL_CONV_INPUTS, *_fields(ctypes.c_void_p, "out")]
+
+
+class CausalConvBackward(ctypes.Structure):
+    _fields_ = [
+        *_CAUSAL_CONV_INPUTS,
+        *_fields(ctypes.c_void_p, "grad"),
+        *_fields(ctypes.c_int64, "grad_stride"),
+        *_fields(ctypes.c_void_p, "grad_x grad_taps"),
+    ]
+
+
 class LinearScan(ctypes.Structure):
     _fields_ = [
         *_fields(ctypes.c_void_p, "decay source initial states"),
@@ -177,6 +198,8 @@ class GatedDagScanBackward(ctypes.Structure):
 
 
 _FUNCTIONS = {
+    CausalConv: "graphseq_causal_conv",
+    CausalConvBackward: "graphseq_causal_conv_backward",
     LinearScan: "graphseq_linear_scan",
     LinearScanBackward: "graphseq_linear_scan_backward",
     SelectiveScan: "graphseq_selective_scan",

@@ -53,6 +53,8 @@ const Isa isa = choose();
         return int(sizeof(graphseq::Arguments));                                                          \
     }
 
+GRAPHSEQ_EXPORT(causal_conv, CausalConv)
+GRAPHSEQ_EXPORT(causal_conv_backward, CausalConvBackward)
 GRAPHSEQ_EXPORT(linear_scan, LinearScan)
 GRAPHSEQ_EXPORT(linear_scan_backward, LinearScanBackward)
 GRAPHSEQ_EXPORT(selective_scan, SelectiveScan)

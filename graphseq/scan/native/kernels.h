@@ -268,9 +268,35 @@ struct GatedDagScanBackward {
     void* grad_direct;
 };
 
+// Depthwise convolution of each entry with those before it in its segment, then SiLU if asked.
+struct CausalConvInputs {
+    const void* x;     // [T, channels], rows x_stride apart
+    const void* taps;  // [width, channels]: tap j multiplies the entry j steps back
+    const void* bias;  // [channels] or null
+    int64_t channels, width, x_stride;
+    Segments segments;
+    Dtype dtype;
+    int32_t silu;
+};
+
+struct CausalConv {
+    CausalConvInputs in;
+    void* out;  // [T, channels]
+};
+
+struct CausalConvBackward {
+    CausalConvInputs in;
+    const void* grad;  // [T, channels], rows grad_stride apart
+    int64_t grad_stride;
+    void* grad_x;      // [T, channels]
+    void* grad_taps;   // [width + 1, channels], the bias's last
+};
+
 // Each returns false if memory for its scratch ran out.
 #define GRAPHSEQ_DECLARE(isa)                                  \
     namespace isa {                                            \
+    bool causal_conv(const CausalConv&);                       \
+    bool causal_conv_backward(const CausalConvBackward&);      \
     bool linear_scan(const LinearScan&);                       \
     bool linear_scan_backward(const LinearScanBackward&);      \
     bool selective_scan(const SelectiveScan&);                 \
