@@ -93,8 +93,8 @@ def attend(columns: Columns, mask: Tensor, query: Tensor, key: Tensor, value: Te
 def is_cheaper(columns: Columns, num_nodes: int, state: int, *, ways: int = 1, written: bool = False) -> bool:
     """Whether masks, padding included, take less time than states of this many numbers, forward and backward.
 
-    Measured on a CPU: to make, read and pack a mask takes as long as one state of a thousand numbers and twenty more for
-    each column, in all ``ways`` together; states that are written out take far longer than those that kernels keep.
+    Measured on a CPU: to make, read and pack a mask takes as long as one state of a thousand numbers and twenty more
+    for each column, in all ``ways`` together; states that are written take far longer than those that kernels keep.
     """
     entries = columns.graphs * columns.size**2
     if written:

@@ -115,7 +115,7 @@ def gated_grid_scan(
     direct: Tensor,
     topology: Grid,
 ) -> Tensor:
-    """Cell by cell, in each direction: the states that arrive are read, and with the cell's own make those that leave."""
+    """Cell by cell, in each direction: the states that arrive are read, and with the cell's own input go on."""
     rows, columns = topology.height, topology.width
     total = (direct * (query * key).sum(-1))[..., None] * value
     for way in range(source.shape[0]):
@@ -138,9 +138,10 @@ def gated_grid_scan(
                     state = source[way, b, :, h, w, :, None, None] * k[..., :, None] * v[..., None, :]
                     for a, other in arriving:
                         state = state + transition[way, a, b, :, h, w, :, None, None] * other
-                    states[*cell, b] = state
+                    states[(*cell, b)] = state
         if cells:
-            total = total + torch.stack([torch.stack([cells[h, w] for w in range(columns)], 1) for h in range(rows)], 1)
+            lines = [torch.stack([cells[h, w] for w in range(columns)], 1) for h in range(rows)]
+            total = total + torch.stack(lines, 1)
     return total
 
 

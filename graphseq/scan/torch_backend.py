@@ -398,9 +398,7 @@ def gated_grid_scan(
 ) -> Tensor:
     """See :func:`graphseq.scan.gated_scan`; source, transition and mark have the axis of directions, of size 1 or 4."""
     ways, batch = source.shape[0], topology.batch
-    grid = Grid(
-        topology.height, topology.width, ways * batch, device=topology.device, reversed=topology.reversed
-    )
+    grid = Grid(topology.height, topology.width, ways * batch, device=topology.device, reversed=topology.reversed)
     vectors = [torch.cat([turned(x, way, 0) for way in range(ways)]) for x in (query, key, value)]
     gates = [
         torch.cat([turned(gate[way], way, gate.dim() - 5) for way in range(ways)], gate.dim() - 5)

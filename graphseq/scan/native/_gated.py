@@ -99,8 +99,8 @@ def _forward(scan: Any, fields: dict[str, Any], _alive: list[Tensor], read: Tens
 
 
 def _grid_backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-    *tensors, reversed, vectors = inputs
-    on_grid = _on_grid(tuple(tensors), reversed)
+    tensors, reversed = inputs[:7], inputs[7]
+    on_grid = _on_grid(tensors, reversed)
     return _backward(_library.GatedGridScanBackward, *on_grid, grad, _grads(grad, *inputs))
 
 
