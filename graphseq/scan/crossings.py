@@ -39,10 +39,11 @@ class Crossings(NamedTuple):
     @classmethod
     def of(cls, node_edge_index: Tensor, num_nodes: int, lines: Schedule) -> Crossings:
         """Find them for a graph whose line graph is in order already."""
-        tail, head = node_edge_index
-        earlier, later = lines.edge_index
+        device = node_edge_index.device
+        node_edge_index = node_edge_index.cpu()
+        (tail, head), (earlier, later) = node_edge_index, lines.edge_index.cpu()
         # An edge comes later in the order than all that enter the node that it leaves.
-        last = torch.zeros(num_nodes, dtype=torch.long).scatter_reduce(0, head, lines.place + 1, "amax")
+        last = torch.zeros(num_nodes, dtype=torch.long).scatter_reduce(0, head, lines.place.cpu() + 1, "amax")
         label, components = _components(node_edge_index, num_nodes)
         node = torch.from_numpy(np.lexsort((last.numpy(), label.numpy())))
         place = _inverse(node)
@@ -55,7 +56,8 @@ class Crossings(NamedTuple):
         number = link_begin[at] + (entry[earlier] - in_begin[at]) * outs[at] + slot[later] - out_begin[at]
         sizes = torch.bincount(label, minlength=components)
         parts = parts_of(sizes, num_nodes)
-        return cls(node, out_begin, out_edge, in_begin, slot[in_edge], link_begin, _inverse(number), parts)
+        found = cls(node, out_begin, out_edge, in_begin, slot[in_edge], link_begin, _inverse(number), parts)
+        return found.to(device)
 
     def edges(self) -> tuple[Tensor, int]:
         """The ``edge_index`` of which they were made, and the number of nodes."""

@@ -61,7 +61,7 @@ class LineGraph(_EdgeStates):
             raise ValueError("link_index must belong to edge_index, got that of other edges: have they changed since?")
         super().__init__(link_index, edge_index.shape[1], order=order)
         # Made here and not when first asked for, which may be inside a function that torch.compile traces.
-        self.crossings = Crossings.of(edge_index.cpu(), num_nodes, self.schedule.to("cpu")).to(edge_index.device)
+        self.crossings = Crossings.of(edge_index, num_nodes, self.schedule)
 
     def _like(self, schedule: Schedule, reversed: bool) -> Dag:
         other: Any = super()._like(schedule, reversed)
