@@ -55,6 +55,8 @@ def error(scan, inputs):
         out = run(*inputs)
         return [out, *torch.autograd.grad(out, inputs)]
 
+    # Each operation is a function of its own, not one more version of the last.
+    torch.compiler.reset()
     # First, so that no schedule is there yet.
     compiled = outcomes(torch.compile(loss, fullgraph=True, backend="aot_eager"))
     return max(float((a - b).detach().abs().max()) for a, b in zip(compiled, outcomes(loss), strict=True))
