@@ -99,12 +99,11 @@ class Mamba(StreamingLayer):
         return self.out_proj(y), None if conv is None else MambaState(conv, ssm)
 
     def _scan(self, a: Tensor, z: Tensor, topology: Ragged, initial: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        low_rank, selective = self.x_proj(a).tensor_split([self.dt_rank], dim=-1)
-        B, C = self._input_and_output(selective)
+        delta, A, B, C = self.selected(a)
         return self._recurrence(  # type: ignore[return-value]
             a,
-            low_rank @ self.dt_proj.weight.t(),
-            -torch.exp(self.A_log.float() if self.A_log.dtype in (torch.float16, torch.bfloat16) else self.A_log),
+            delta,
+            A,
             B,
             C,
             self.D,
@@ -116,8 +115,19 @@ class Mamba(StreamingLayer):
             return_last=True,
         )
 
+    def selected(self, a: Float[Tensor, "tokens inner"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Step sizes before bias and softplus, A, and what is selected by each token: B and C."""
+        low_rank, selective = self.x_proj(a).tensor_split([self.dt_rank], dim=-1)
+        A_log = self.A_log.float() if self.A_log.dtype in (torch.float16, torch.bfloat16) else self.A_log
+        return low_rank @ self.dt_proj.weight.t(), -torch.exp(A_log), *self._input_and_output(selective)
+
     # What the variants in files of their own replace.
     _recurrence = staticmethod(selective_scan)
+
+    @staticmethod
+    def decay(exponent: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        r"""What a state is multiplied by, of :math:`\Delta A`."""
+        return torch.exp(exponent)
 
     def _selective_rows(self) -> int:
         return 2 * self.state_size

@@ -78,18 +78,23 @@ class MatrixMemory(StreamingLayer):
         """The equations above, each segment causally."""
         conv, memory = (None, None) if state is None else state
         qkv, conv = self.conv1d(self.in_proj(x), topology, conv)
-        q, k, v = qkv.split(self.projected, dim=-1)
-        o, memory = self.remember(
-            x,
-            q.unflatten(-1, (self.heads, self.key_size)),
-            k.unflatten(-1, (self.heads, self.steps, self.key_size)),
-            v.unflatten(-1, (self.heads, self.steps, self.value_size)),
-            topology,
-            memory,
-        )
+        o, memory = self.remember(x, *self.heads_of(qkv), topology, memory)
         o = self.norm(o).flatten(1)
         o = o if self.gate_proj is None else o * silu(self.gate_proj(x))
         return self.out_proj(o), None if conv is None else MatrixState(conv, memory)
+
+    def heads_of(
+        self, qkv: Float[Tensor, "tokens projected"]
+    ) -> tuple[
+        Float[Tensor, "tokens heads dk"], Float[Tensor, "tokens heads steps dk"], Float[Tensor, "tokens heads steps dv"]
+    ]:
+        """Queries, keys and values, of what the convolution gives."""
+        q, k, v = qkv.split(self.projected, dim=-1)
+        return (
+            q.unflatten(-1, (self.heads, self.key_size)),
+            k.unflatten(-1, (self.heads, self.steps, self.key_size)),
+            v.unflatten(-1, (self.heads, self.steps, self.value_size)),
+        )
 
     def remember(
         self,
