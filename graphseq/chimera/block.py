@@ -11,8 +11,7 @@ from torch_geometric.nn.inits import reset
 from graphseq.chimera.coupling import Coupling
 from graphseq.chimera.layer import BiGridSSM, GridSSM
 from graphseq.chimera.poles import Poles, RealPoles
-from graphseq.scan import Ragged
-from graphseq.sequence.conv import causal_conv
+from graphseq.scan import Ragged, causal_conv
 
 
 class MovingAverage(nn.Module):
@@ -121,7 +120,7 @@ class ChimeraBlock(nn.Module):
     ) -> Float[Tensor, "batch variates time channels"]:
         """The equations above; arguments as for :class:`GridSSM`. Without ``season`` its model counts as zero."""
         a, z = self.in_proj(self.norm(x)).chunk(2, dim=-1)
-        a = silu(self._conv(a))
+        a = self._conv(a)
         trend = self.average(a)
         h = self.trend(trend, observed, gaps)
         if season:
@@ -131,7 +130,8 @@ class ChimeraBlock(nn.Module):
     def _conv(self, a: Tensor) -> Tensor:
         batch, variates, time, _ = a.shape
         lines = Ragged.equal(batch * variates, time, a.device)
-        return causal_conv(a.flatten(0, 2), self.conv1d.weight.squeeze(1), self.conv1d.bias, lines).view(a.shape)
+        taps, bias = self.conv1d.weight.squeeze(1), self.conv1d.bias
+        return causal_conv(a.flatten(0, 2), taps, bias, lines, silu=True).view(a.shape)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.channels}, trend={self.trend!r}, season={self.season!r})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import lightning.pytorch as pl
 import torch
@@ -41,7 +41,8 @@ class GraphTask(pl.LightningModule):
         lr: learning rate of AdamW.
         weight_decay: decay of matrices; vectors and what is marked ``_no_weight_decay`` do not decay.
         warmup_epochs: epochs of linear warm-up, before half a cosine to zero at the last epoch.
-        class_weights: for a multiclass task, the weight of each class in the loss.
+        class_weights: for a multiclass task, the weight of each class in the loss; or, there and for a binary task,
+            ``"balanced"``, so that each class of a batch counts the same.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class GraphTask(pl.LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 0.0,
         warmup_epochs: int = 0,
-        class_weights: list[float] | None = None,
+        class_weights: list[float] | Literal["balanced"] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)

@@ -38,8 +38,8 @@ def flow_series(
         x_v(t) = a\,\frac{t}{T} + s \sin\Bigl(\frac{2\pi t}{P} + \phi_v\Bigr) + w_v(t) + \sigma \epsilon_v(t), \qquad
         w_v(t) = g\, w_{v-1}(t - l) + \sqrt{1 - g^2}\, n_v(t)
 
-    with autoregressive noise :math:`n_v` of variance 1, and :math:`w_0 = n_0`. Up to :math:`l` rows ahead, the flow of a
-    variate is known from the one before it but for a part :math:`1 - g^2` of its variance; from the variate's own past
+    with autoregressive noise :math:`n_v` of variance 1, and :math:`w_0 = n_0`. Up to :math:`l` rows ahead, the flow of
+    a variate is known from the one before it but for a part :math:`1 - g^2` of its variance; from the variate's own past
     it is known as far as the noise remembers. So a forecast that reads other variates must win, by a margin that is
     known.
 
