@@ -39,9 +39,8 @@ def flow_series(
         w_v(t) = g\, w_{v-1}(t - l) + \sqrt{1 - g^2}\, n_v(t)
 
     with autoregressive noise :math:`n_v` of variance 1, and :math:`w_0 = n_0`. Up to :math:`l` rows ahead, the flow of
-    a variate is known from the one before it but for a part :math:`1 - g^2` of its variance; from the variate's own past
-    it is known as far as the noise remembers. So a forecast that reads other variates must win, by a margin that is
-    known.
+    a variate is known from the one before it, all but a part :math:`1 - g^2` of its variance; from the variate's own
+    past it is known as far as the noise remembers. So a forecast that reads other variates must win.
 
     Args:
         variates: length of the river.
