@@ -5,6 +5,7 @@ from graphseq.scan.conv import causal_conv
 from graphseq.scan.dag import Dag
 from graphseq.scan.delta import delta_scan
 from graphseq.scan.edges import IncidenceGraph, LineGraph, incidence_graph, line_graph
+from graphseq.scan.gated import gated_scan
 from graphseq.scan.grid import Grid
 from graphseq.scan.grid_selective import grid_selective_scan
 from graphseq.scan.linear import last_states, linear_scan
@@ -30,6 +31,7 @@ __all__ = [
     "available_backends",
     "causal_conv",
     "delta_scan",
+    "gated_scan",
     "grid_selective_scan",
     "incidence_graph",
     "last_states",
