@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from jaxtyping import Float, Inexact
 from torch import Tensor
 
 from graphseq.scan import _check, _dispatch
 from graphseq.scan.grid import Grid
+
+_PARTS = {torch.complex64: torch.float32, torch.complex128: torch.float64}
 
 
 def grid_selective_scan(
@@ -94,13 +97,17 @@ def _of_one_precision(
     for name, tensor in (("u", u), ("delta", delta), ("D", D), ("exchange", exchange)):
         if tensor is not None and tensor.is_complex():
             raise TypeError(f"{name} must have a floating dtype, got {tensor.dtype}")
-    u, delta, D, exchange = _check.widened(u=u, delta=delta, D=D, exchange=exchange)
-    if A.is_complex():
-        B, C = (x if x.is_complex() else x.to(x.dtype.to_complex()) for x in (B, C))
-    A, B, C = _check.widened(A=A, B=B, C=C)
-    if A.dtype.to_real() != u.dtype:
-        raise TypeError(f"A must have the precision of u ({u.dtype}), got {A.dtype}")
-    return [u, delta, A, B, C, D, exchange]
+    real: dict[str, Tensor | None] = {"u": u, "delta": delta, "D": D, "exchange": exchange}
+    given = {"A": A, "B": B, "C": C}
+    real |= {name: tensor for name, tensor in given.items() if not tensor.is_complex()}
+    wide = dict(zip(real, _check.widened(**real), strict=True))
+    for name, tensor in given.items():
+        if tensor.is_complex() and not A.is_complex():
+            raise TypeError(f"{name} must be real as A is, got {tensor.dtype}")
+        if tensor.is_complex() and _PARTS.get(tensor.dtype) is not wide["u"].dtype:
+            raise TypeError(f"{name} must have the precision of u ({wide['u'].dtype}), got {tensor.dtype}")
+    A, B, C = ((given | wide)[name].to(A.dtype) if A.is_complex() else wide[name] for name in given)
+    return [wide["u"], wide["delta"], A, B, C, wide["D"], wide["exchange"]]
 
 
 def _grouped(name: str, tensor: Tensor, A: Tensor, cells: tuple[int, ...]) -> Tensor:

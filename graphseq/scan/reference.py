@@ -192,8 +192,13 @@ def grid_selective_scan(
 ) -> Tensor:
     """The grid scan with decays ``exp(delta A)``, of which ``exchange`` reads the other state; B and C are grouped."""
     B, C = (x.repeat_interleave(u.shape[-1] // x.shape[-2], -2) for x in (B, C))
-    decay = torch.exp(delta[..., None] * A[:, None, None, None])
-    over = torch.zeros_like(delta)[..., None] if exchange is None else exchange[..., None]
+    # Nothing arrives in the first cell: its decays are not read, so that their inf or NaN cannot leak.
+    unread = torch.zeros(*delta.shape[2:4], 1, dtype=torch.bool, device=delta.device)
+    unread[slice(-1, None) if topology.reversed else slice(1)][
+        :, slice(-1, None) if topology.reversed else slice(1)
+    ] = True
+    decay = torch.exp(delta.masked_fill(unread, 0)[..., None] * A[:, None, None, None])
+    over = (torch.zeros_like(delta) if exchange is None else exchange.masked_fill(unread, 0))[..., None]
     own, other = (1 - over) * decay, over * decay
     from_row, from_column = torch.stack([own[0], other[1]]), torch.stack([other[0], own[1]])
     source = (delta * u)[..., None] * B

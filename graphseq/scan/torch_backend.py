@@ -534,6 +534,11 @@ def grid_selective_scan(
         cells = [x.flip(2, 3) for x in cells]
     if swap := topology.height > topology.width:
         cells, A = [x.flip(0).transpose(2, 3) for x in cells], A.flip(0)
+    # Nothing arrives in the first cell: its decays are not read, so that their inf or NaN cannot leak.
+    unread = torch.zeros(*cells[1].shape[2:4], 1, dtype=torch.bool, device=u.device)
+    unread[:1, :1] = True
+    cells[2] = cells[2].masked_fill(unread, 0)
+    cells.insert(1, cells[1].masked_fill(unread, 0))
     outputs, above = [], None
     rows = cells[0].shape[2]
     together = max(1, math.isqrt(rows))
@@ -555,14 +560,17 @@ def grid_selective_scan(
 
 
 def _grid_selective_rows(
-    A: Tensor, above: Tensor | None, u: Tensor, delta: Tensor, exchange: Tensor, B: Tensor, C: Tensor
+    A: Tensor, above: Tensor | None, u: Tensor, steps: Tensor, delta: Tensor, exchange: Tensor, B: Tensor, C: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The output of these rows, and the state that leaves them downwards; ``above`` is the one that enters."""
+    """The output of these rows, and the state that leaves them downwards; ``above`` is the one that enters.
+
+    ``steps`` are those that the decays take, ``delta`` those that the input is multiplied by.
+    """
     batch, width, channels = u.shape[1], u.shape[3], u.shape[4]
     line, outputs = Ragged.equal(batch, width, u.device), []
     for row in range(u.shape[2]):
         B_row, C_row = (x[:, :, row].repeat_interleave(channels // x.shape[-2], -2) for x in (B, C))
-        decay = torch.exp(delta[:, :, row, ..., None] * A[:, None, None])
+        decay = torch.exp(steps[:, :, row, ..., None] * A[:, None, None])
         over = exchange[:, :, row, ..., None]
         along, down = ((delta * u)[:, :, row, ..., None] * B_row).to(decay.dtype)
         if above is not None:

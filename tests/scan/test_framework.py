@@ -26,7 +26,7 @@ def compiled():
     return json.loads(run.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", [*_SCANS, "gated on a graph", "gated on a grid"])
+@pytest.mark.parametrize("name", [*_SCANS, "grid, selective", "gated on a graph", "gated on a grid"])
 def test_compiles_as_one_graph(compiled, name):
     assert compiled["errors"][name] < 1e-12
 

@@ -177,8 +177,8 @@ GRID = Grid(2, 3)
         ({"C": torch.zeros(2, 1, 2, 3, 3, 2)}, ValueError, r"C must have the shape of B \[2, 1, 2, 3, 1, 2\]"),
         ({"u": torch.zeros(1, 2, 3, 3, dtype=torch.cfloat)}, TypeError, "u must have a floating dtype"),
         ({"delta": torch.zeros(2, 1, 2, 3, 3).double()}, TypeError, "delta must have the dtype of u"),
-        ({"A": torch.zeros(2, 3, 2).cdouble()}, TypeError, "B must have the dtype of A"),
-        ({"B": torch.zeros(2, 1, 2, 3, 2).cfloat()}, TypeError, "B must have the dtype of A"),
+        ({"A": torch.zeros(2, 3, 2).cdouble()}, TypeError, "A must have the precision of u"),
+        ({"B": torch.zeros(2, 1, 2, 3, 2).cfloat()}, TypeError, "B must be real as A is"),
     ],
 )
 def test_wrong_input_is_named(unchecked, change, error, message):
