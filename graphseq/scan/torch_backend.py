@@ -13,8 +13,10 @@ from torch.nn.functional import silu, softplus
 from torch.utils.checkpoint import checkpoint
 
 from graphseq.scan.dag import Dag
+from graphseq.scan.edges import LineGraph
 from graphseq.scan.grid import Grid
 from graphseq.scan.product_tree import ProductTree, Scaled
+from graphseq.scan.routes import GraphRoutes, GridRoutes, composed
 from graphseq.scan.semiring import Semiring
 from graphseq.scan.topology import Ragged
 
@@ -366,8 +368,73 @@ def delta_scan_gradient(
     return _gradient(run, tensors, (grad_o, grad_last))
 
 
+def gated_dag_scan(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    source: Tensor,
+    transition: Tensor,
+    mark: Tensor,
+    direct: Tensor,
+    topology: LineGraph,
+) -> Tensor:
+    """See :func:`graphseq.scan.gated_scan`."""
+
+    def scan(decay: Tensor, emitted: Tensor) -> Tensor:
+        return dag_scan(decay, emitted, topology)
+
+    return composed(GraphRoutes(topology), scan, query, key, value, source, transition, mark, direct)
+
+
+def gated_grid_scan(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    source: Tensor,
+    transition: Tensor,
+    mark: Tensor,
+    direct: Tensor,
+    topology: Grid,
+) -> Tensor:
+    """See :func:`graphseq.scan.gated_scan`; source, transition and mark have the axis of directions, of size 1 or 4."""
+    ways, batch = source.shape[0], topology.batch
+    grid = Grid(topology.height, topology.width, ways * batch, device=topology.device, reversed=topology.reversed)
+    vectors: list[Any] = [torch.cat([turned(x, way, 0) for way in range(ways)]) for x in (query, key, value)]
+    gates = [
+        torch.cat([turned(gate[way], way, gate.dim() - 5) for way in range(ways)], gate.dim() - 5)
+        for gate in (source, transition, mark)
+    ]
+    # Once, in the first direction.
+    own = torch.cat([direct, direct.new_zeros(direct.shape).repeat(ways - 1, 1, 1, 1)])
+
+    def scan(decay: Tensor, emitted: Tensor) -> Tensor:
+        return grid_scan(decay, emitted, grid)
+
+    inputs = (*vectors, *gates, own)
+    read = composed(GridRoutes(grid), scan, *inputs)
+    return sum_in_turn([turned(part, way, 0) for way, part in enumerate(read.unflatten(0, (ways, batch)).unbind(0))])
+
+
+def turned(x: Tensor, way: int, batch_axis: int) -> Tensor:
+    """A grid as direction ``way`` sees it; its own inverse."""
+    axes = [batch_axis + axis for bit, axis in ((1, 1), (2, 2)) if way & bit]
+    return x.flip(axes) if axes else x
+
+
+def sum_in_turn(parts: Sequence[Tensor]) -> Tensor:
+    total, *others = parts
+    for other in others:
+        total = total + other
+    return total
+
+
+def gated_scan_gradient(run: Callable[..., Tensor], grad: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradient in all inputs of a gated scan, ``run``; differentiable itself."""
+    return _gradient(lambda *given: (run(*given),), tensors, (grad,))
+
+
 def _gradient(
-    run: Callable[..., tuple[Tensor, Tensor]], tensors: Sequence[Tensor | None], grads: Sequence[Tensor | None]
+    run: Callable[..., Sequence[Tensor]], tensors: Sequence[Tensor | None], grads: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     """By autograd, and recorded by it if grad mode is on."""
     again = torch.is_grad_enabled()

@@ -253,12 +253,13 @@ def arrow_pointing(
     num_train: int = 20_000,
     num_val: int = 1000,
     num_test: int = 1000,
+    keep: bool = False,
     seed: int = 0,
 ) -> Loaded:
     """Arrows, trained and validated on images of one ``size`` and tested on another, by default twice as large."""
     seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
     counts = [num_train, num_val, num_test]
-    things = {"padding": padding, "radius": radius, "length": length, "width": width, "factor": factor}
+    things = {"padding": padding, "radius": radius, "length": length, "width": width, "factor": factor, "keep": keep}
     parts = [
         ArrowPointing(side, count, seed=own, **things)  # type: ignore[arg-type]
         for side, count, own in zip([size, size, test_size or 2 * size], counts, seeds, strict=True)
