@@ -15,6 +15,7 @@ from torch_geometric.nn.inits import reset
 
 from graphseq.spen.blocks import Blocks
 from graphseq.spen.group import Group, Symmetric
+from graphseq.spen.incidence import Incidence
 from graphseq.spen.injection import Injection, MeanInjection
 from graphseq.spen.maps import EquivariantMap
 from graphseq.spen.nets import EgoNetworks, Part
@@ -85,6 +86,24 @@ class NetworkMaps(nn.Module):
             for maps in (self.to_pair, self.to_node)
         )
         return new_pair, new_node
+
+    def averaged(
+        self, pair: Float[Tensor, "pairs in2"], node: Float[Tensor, "nodes in1"] | None, incidence: Incidence
+    ) -> tuple[Float[Tensor, "pairs out"], Float[Tensor, "nodes out"]]:
+        """From state to state: extraction, :meth:`forward` on each network and the mean over networks, in one."""
+        read = [incidence.read(2, pair)]
+        if node is not None:
+            read.append(incidence.read(1, node))
+        join, blocks, bounds = _COMBINE[self.combine], incidence.blocks, incidence.pair_bounds
+
+        def injected(maps: nn.ModuleList, order: int) -> Tensor:
+            spread = [
+                cast(EquivariantMap, layer).levels(levels, blocks, bounds)
+                for layer, levels in zip(maps, read, strict=True)
+            ]
+            return join([incidence.inject(order, levels) for levels in spread])
+
+        return injected(self.to_pair, 2), injected(self.to_node, 1)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({tuple(self.in_channels)} -> {tuple(self.out_channels)}, {self.group!r})"
@@ -174,6 +193,27 @@ class SPENLayer(nn.Module):
             ValueError: if widths or rows do not fit.
         """
         check_state(pair, node, nets, self.in_channels)
+        if self._averages and Incidence.serves(pair):
+            incidence = nets.incidence(cast(Symmetric, self.maps[0].group), pair.dtype)
+            pair, node = (elu(mean) for mean in cast(NetworkMaps, self.maps[0]).averaged(pair, node, incidence))
+        else:
+            pair, node = self._network_by_network(pair, node, nets)
+        if self.pair_norm is not None and self.node_norm is not None:
+            batch = torch.zeros_like(nets.node_count) if batch is None else batch
+            pair = self.pair_norm(pair, batch[nets.pair_index[0]], batch_size)
+            node = self.node_norm(node, batch, batch_size)
+        return pair, node
+
+    @property
+    def _averages(self) -> bool:
+        """Whether all up to the nonlinearity is linear, and no member of a network is told apart in reading."""
+        return (
+            len(self.maps) == 1
+            and isinstance(self.injection, MeanInjection)
+            and isinstance(self.maps[0].group, Symmetric)
+        )
+
+    def _network_by_network(self, pair: Tensor, node: Tensor | None, nets: EgoNetworks) -> tuple[Tensor, Tensor]:
         total_pair = total_node = pair.new_zeros(())
         again = torch.is_grad_enabled() and len(nets.parts) > 1
         for part in nets.parts:
@@ -184,12 +224,7 @@ class SPENLayer(nn.Module):
             total_pair = total_pair + nets.inject_pairs(new_pair, part)
             total_node = total_node + nets.inject_nodes(new_node, part)
         pair = self.injection.outside(total_pair, nets.pair_count, elu)
-        node = self.injection.outside(total_node, nets.node_count, elu)
-        if self.pair_norm is not None and self.node_norm is not None:
-            batch = torch.zeros_like(nets.node_count) if batch is None else batch
-            pair = self.pair_norm(pair, batch[nets.pair_index[0]], batch_size)
-            node = self.node_norm(node, batch, batch_size)
-        return pair, node
+        return pair, self.injection.outside(total_node, nets.node_count, elu)
 
     def _on(self, pair: Tensor, node: Tensor | None, part: Part) -> tuple[Tensor, Tensor]:
         first, *further = self.maps
