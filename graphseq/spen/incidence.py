@@ -233,8 +233,25 @@ class SparseMatrix:
     def __init__(self, matrix: Tensor, transposed: Tensor) -> None:
         self.matrix, self.transposed = matrix, transposed
 
+    @property
+    def T(self) -> SparseMatrix:
+        return SparseMatrix(self.transposed, self.matrix)
+
     def __matmul__(self, x: Tensor) -> Tensor:
         return _Product.apply(x, self)
+
+
+def segments(owner: Tensor, each: Tensor, values: Tensor) -> SparseMatrix:
+    """From each of some owners to its rows, which lie together: ``[rows, owners]``.
+
+    Args:
+        owner: of each row, ascending.
+        each: how many rows an owner has.
+        values: what a row is multiplied by, for each owner.
+    """
+    rows, shape = torch.arange(owner.numel() + 1, device=owner.device), (owner.numel(), each.numel())
+    of_rows = values.index_select(0, owner)
+    return SparseMatrix(_csr(rows, owner, of_rows, shape), _csr(_pointer(each), rows[:-1], of_rows, shape[::-1]))
 
 
 class _Product(torch.autograd.Function):
@@ -245,7 +262,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Product.apply(gradient, SparseMatrix(ctx.by.transposed, ctx.by.matrix)), None
+        return _Product.apply(gradient, ctx.by.T), None
 
 
 def _pointer(each: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import elu
 from torch.utils.checkpoint import checkpoint
-from torch_geometric.nn import GraphNorm
 from torch_geometric.nn.inits import reset
 
 from graphseq.spen.blocks import Blocks
@@ -19,6 +18,7 @@ from graphseq.spen.incidence import Incidence
 from graphseq.spen.injection import Injection, MeanInjection
 from graphseq.spen.maps import EquivariantMap
 from graphseq.spen.nets import EgoNetworks, Part
+from graphseq.spen.norm import SortedGraphNorm
 
 Combine = Literal["concat", "sum"]
 
@@ -165,8 +165,8 @@ class SPENLayer(nn.Module):
             self.maps.append(maps)
             width = maps.out_channels
         self.in_channels, self.out_channels = Widths(*in_channels), width
-        self.pair_norm = GraphNorm(width.pair) if norm else None
-        self.node_norm = GraphNorm(width.node) if norm else None
+        self.pair_norm = SortedGraphNorm(width.pair) if norm else None
+        self.node_norm = SortedGraphNorm(width.node) if norm else None
 
     def reset_parameters(self) -> None:
         for part in (*self.maps, self.pair_norm, self.node_norm):
@@ -198,11 +198,13 @@ class SPENLayer(nn.Module):
             pair, node = (elu(mean) for mean in cast(NetworkMaps, self.maps[0]).averaged(pair, node, incidence))
         else:
             pair, node = self._network_by_network(pair, node, nets)
-        if self.pair_norm is not None and self.node_norm is not None:
-            batch = torch.zeros_like(nets.node_count) if batch is None else batch
-            pair = self.pair_norm(pair, batch[nets.pair_index[0]], batch_size)
-            node = self.node_norm(node, batch, batch_size)
-        return pair, node
+        if self.pair_norm is None or self.node_norm is None:
+            return pair, node
+        if Incidence.serves(pair):
+            of_pairs, of_nodes = nets.graphs(batch, batch_size, pair.dtype)
+            return self.pair_norm.over(pair, of_pairs), self.node_norm.over(node, of_nodes)
+        batch = torch.zeros_like(nets.node_count) if batch is None else batch
+        return self.pair_norm(pair, batch[nets.pair_index[0]], batch_size), self.node_norm(node, batch, batch_size)
 
     @property
     def _averages(self) -> bool:

@@ -15,6 +15,7 @@ from torch_geometric.utils import scatter
 from graphseq.spen.blocks import Blocks
 from graphseq.spen.group import Symmetric
 from graphseq.spen.incidence import Incidence
+from graphseq.spen.norm import Graphs
 
 
 class Part(NamedTuple):
@@ -86,6 +87,7 @@ class EgoNetworks:
         key, self.by_pair = key.sort(stable=True)
         self.pairs, number, self.pair_count = key.unique_consecutive(return_inverse=True, return_counts=True)
         self.pair = torch.empty_like(number).index_copy_(0, self.by_pair, number)
+        self._graphs: tuple[Tensor | None, int | None, torch.dtype, tuple[Graphs, Graphs]] | None = None
         self._incidences: dict[tuple[str, torch.dtype], Incidence] = {}
 
     @property
@@ -130,6 +132,15 @@ class EgoNetworks:
         if key not in self._incidences:
             self._incidences[key] = Incidence(self, group, dtype)
         return self._incidences[key]
+
+    def graphs(self, batch: Tensor | None, batch_size: int | None, dtype: torch.dtype) -> tuple[Graphs, Graphs]:
+        """The graphs of the pairs and of the nodes, made once for all layers."""
+        if self._graphs is None or self._graphs[0] is not batch or self._graphs[1:3] != (batch_size, dtype):
+            of_node = torch.zeros_like(self.node_count) if batch is None else batch
+            size = batch_size or (int(of_node[-1]) + 1 if of_node.numel() else 0)
+            both = (Graphs(of_node[self.pair_index[0]], size, dtype), Graphs(of_node, size, dtype))
+            self._graphs = (batch, batch_size, dtype, both)
+        return self._graphs[3]
 
     def inject_nodes(self, values: Tensor, part: Part) -> Tensor:
         """Sum of the values of a part's members on each node."""
