@@ -47,6 +47,8 @@ class EquivariantMap(nn.Module):
     Cost: :math:`O(\sum m^2)` for order 2, in time and memory.
     """
 
+    _order: Tensor
+
     def __init__(
         self,
         in_order: int,

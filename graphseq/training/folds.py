@@ -92,8 +92,8 @@ class _Kept:
         """Numbers of the folds that are done."""
         return sorted(map(int, self._content["folds"]))
 
-    def add(self, fold: int, run: GraphCLI) -> None:
-        """Keep a run's scores."""
+    def add(self, fold: int, run: Any) -> None:
+        """Keep the scores of a finished :class:`GraphCLI`."""
         task = run.datamodule.benchmark.task
         if not task.maximize:
             raise ValueError(f"data must have a metric of which more is better, got {task.metric}")
