@@ -47,7 +47,7 @@ class EquivariantMap(nn.Module):
     Cost: :math:`O(\sum m^2)` for order 2, in time and memory.
     """
 
-    _order: Tensor
+    _by_level: Tensor
 
     def __init__(
         self,
@@ -71,11 +71,9 @@ class EquivariantMap(nn.Module):
         self.in_channels, self.out_channels, self.buckets = in_channels, out_channels, buckets
         self.group: Group = Symmetric() if group is None else group
         self.basis = self.group.basis(in_order, out_order)
-        order = [
-            *self.basis.pair,
-            *(n for level in (self.basis.member, self.basis.block) for row in level for n in row),
-        ]
-        self.register_buffer("_order", torch.tensor(order), persistent=False)
+        rows = [self.basis.pair, *self.basis.member, *self.basis.block]
+        by_level = torch.tensor([coefficient for row in rows for coefficient in row])
+        self.register_buffer("_by_level", by_level, persistent=False)
         slots = self.group.numbers(out_order)
         self.weight = nn.Parameter(torch.empty(buckets, self.basis.size, in_channels, out_channels))
         self.bias = nn.Parameter(torch.empty(buckets, slots.block, out_channels)) if bias else None
@@ -151,7 +149,7 @@ class EquivariantMap(nn.Module):
     def _weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """The weights of each level as one matrix a bucket, from all values read to all that are spread."""
         tables = ([self.basis.pair] if self.basis.pair else [], self.basis.member, self.basis.block)
-        parts = self.weight.index_select(1, self._order).split([sum(map(len, table)) for table in tables], 1)
+        parts = self.weight.index_select(1, self._by_level).split([sum(map(len, table)) for table in tables], 1)
         pair, member, block = (
             part.unflatten(1, (max(len(table), 1), -1)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
             for part, table in zip(parts, tables, strict=True)

@@ -110,6 +110,8 @@ class _Kept:
             "cpu_seconds": outcome["cpu_seconds"],
             "run": str(run.folder.path),
         }
+        if self.path.exists():  # other folds may be trained beside this one
+            self._content["folds"] = json.loads(self.path.read_text())["folds"] | self._content["folds"]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(self._content, indent=1) + "\n")
 
