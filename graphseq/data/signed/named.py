@@ -61,7 +61,8 @@ def load_events(name: str, root: str | Path | None = None, mirror: str | Path | 
     root = data_root(root)
     if name in _UNCHECKED:
         file, read = _UNCHECKED[name]
-        files, folder = (file,), "signed"
+        files: tuple[File, ...] = (file,)
+        folder = "signed"
     else:
         manifest = describe(name)
         if manifest.loader != "signed":
