@@ -49,7 +49,8 @@ class Infomap:
 
 def methods() -> dict[str, Callable[[Tensor], Tensor]]:
     standard = standard_methods()
-    return {"Louvain": standard.pop("Louvain"), "Leiden": Leiden(), "infomap": Infomap(), **standard}
+    models = {name: standard[name] for name in ("degree-corrected", "both")}
+    return {"Louvain": standard["Louvain"], "Leiden": Leiden(), "infomap": Infomap(), **models}
 
 
 def graphs(name: str, count: int) -> dict[int, Data]:
