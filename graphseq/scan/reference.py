@@ -131,14 +131,14 @@ def gated_grid_scan(
                 cells[h, w] = torch.zeros_like(v)
                 for a, state in arriving:
                     cells[h, w] = cells[h, w] + mark[way, a, :, h, w, :, None] * (q[..., None] * state).sum(-2)
-                for b, cell in enumerate(after):
+                for b, (row, column) in enumerate(after):
                     # A gate of an edge that leads nowhere is not read, so that its inf or NaN cannot leak.
-                    if not (0 <= cell[0] < rows and 0 <= cell[1] < columns):
+                    if not (0 <= row < rows and 0 <= column < columns):
                         continue
                     state = source[way, b, :, h, w, :, None, None] * k[..., :, None] * v[..., None, :]
                     for a, other in arriving:
                         state = state + transition[way, a, b, :, h, w, :, None, None] * other
-                    states[(*cell, b)] = state
+                    states[row, column, b] = state
         if cells:
             lines = [torch.stack([cells[h, w] for w in range(columns)], 1) for h in range(rows)]
             total = total + torch.stack(lines, 1)

@@ -399,7 +399,7 @@ def gated_grid_scan(
     """See :func:`graphseq.scan.gated_scan`; source, transition and mark have the axis of directions, of size 1 or 4."""
     ways, batch = source.shape[0], topology.batch
     grid = Grid(topology.height, topology.width, ways * batch, device=topology.device, reversed=topology.reversed)
-    vectors = [torch.cat([turned(x, way, 0) for way in range(ways)]) for x in (query, key, value)]
+    vectors: list[Any] = [torch.cat([turned(x, way, 0) for way in range(ways)]) for x in (query, key, value)]
     gates = [
         torch.cat([turned(gate[way], way, gate.dim() - 5) for way in range(ways)], gate.dim() - 5)
         for gate in (source, transition, mark)
@@ -410,7 +410,8 @@ def gated_grid_scan(
     def scan(decay: Tensor, emitted: Tensor) -> Tensor:
         return grid_scan(decay, emitted, grid)
 
-    read = composed(GridRoutes(grid), scan, *vectors, *gates, own)
+    inputs = (*vectors, *gates, own)
+    read = composed(GridRoutes(grid), scan, *inputs)
     return sum_in_turn([turned(part, way, 0) for way, part in enumerate(read.unflatten(0, (ways, batch)).unbind(0))])
 
 
