@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import InMemoryDataset
 from torch_geometric.loader import DataLoader
 
 from graphseq.data import describe, load_events, names
@@ -30,16 +31,21 @@ def test_streams_have_as_many_events_and_nodes_as_stated(root, mirror, name):
 @pytest.mark.parametrize("name", [param for param in STORED if param not in STREAMS])
 def test_statistics_are_as_stated(real, name):
     bench, stated = real(name), describe(name).statistics
-    data = bench.train._data
+    data = stored(bench.train)
     assert data.x.shape == (stated["nodes"], stated["features"])
     assert data.edge_index.shape == (2, stated["edges"])
     assert (len(bench.train) if bench.task.level == "node" else len(data.y)) == stated["graphs"]
 
 
+def stored(graphs):
+    """All graphs of the data set as one, those of the other parts too where it holds them so."""
+    return graphs._data if isinstance(graphs, InMemoryDataset) else InMemoryDataset.collate(list(graphs))[0]
+
+
 @pytest.mark.parametrize("name", STORED)
 def test_labels_fit_the_task_everywhere(real, name):
     bench = real(name)
-    labels, task = bench.train._data.y, bench.task
+    labels, task = stored(bench.train).y, bench.task
     if task.kind == "multiclass":
         assert labels.unique().tolist() == list(range(task.num_outputs))
     elif task.kind == "regression":
@@ -51,7 +57,7 @@ def test_labels_fit_the_task_everywhere(real, name):
 @pytest.mark.parametrize("name", STORED)
 def test_features_lie_within_the_stated_categories(real, name):
     bench = real(name)
-    data = bench.train._data
+    data = stored(bench.train)
     for channels, features in ((bench.in_channels, data.x), (bench.edge_channels, data.edge_attr)):
         if isinstance(channels, tuple):
             assert not features.is_floating_point()
