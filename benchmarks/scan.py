@@ -26,6 +26,7 @@ from graphseq.scan import (
     Grid,
     Ragged,
     available_backends,
+    causal_conv,
     delta_scan,
     linear_scan,
     selective_scan,
@@ -114,6 +115,22 @@ def delta(batch: int, length: int, heads: int, size: int) -> Problem:
     return Problem([q / math.sqrt(size), k, v, torch.rand(tokens, heads)], methods)
 
 
+def conv(batch: int, length: int, channels: int, width: int = 4) -> Problem:
+    topology = Ragged.equal(batch, length)
+    methods = ours(lambda x, weight, bias: causal_conv(x, weight, bias, topology, silu=True))
+
+    def dense(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        y = torch.nn.functional.conv1d(x, weight[:, None], bias, padding=width - 1, groups=channels)
+        return torch.nn.functional.silu(y[..., :length])
+
+    def channels_first(inputs: list[Tensor]) -> list[Tensor]:
+        return [inputs[0].view(batch, length, channels).transpose(1, 2).contiguous(), *inputs[1:]]
+
+    methods["conv1d"] = Method(dense, channels_first, lambda y: y.transpose(1, 2).reshape(-1, channels))
+    inputs = [torch.randn(*shape) for shape in ((batch * length, channels), (channels, width), (channels,))]
+    return Problem(inputs, methods)
+
+
 def dag(topology: Dag, channels: int = 64) -> Problem:
     methods = ours(lambda decay, source: linear_scan(decay, source, topology))
     if topology.depth < 200:
@@ -176,6 +193,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "linear 2×65536×64": functools.partial(linear, 2, 65536, 64),
     "selective 4×1024×256×16": functools.partial(selective, 4, 1024, 256, 16),
     "delta 4×1024×4×64": functools.partial(delta, 4, 1024, 4, 64),
+    "causal conv 8×1024×256": functools.partial(conv, 8, 1024, 256),
     "graph, 64 molecules": lambda: dag(molecules()),
     "graph, 20k random nodes": lambda: dag(random_dag()),
     "graph, 20k nodes, links within 50": lambda: dag(random_dag(reach=50)),

@@ -21,8 +21,6 @@ OPTIONS: dict[str, dict] = {
     "dss_softmax": {"length": 1024},
     "mamba2": {"head_size": 16, "state_size": 16},
 }
-# Their memory, for the states of all tokens or their pairs, does not fit beyond this many tokens.
-LONGEST = {"lssl": 16384, "signed_mamba": 16384, "attention": 16384, "sdpa": 16384, "mamba_mixer": 16384}
 
 
 class TorchLSTM(nn.Module):
@@ -97,7 +95,7 @@ def main() -> None:
         print("  ".join(f"{value:>14.4g}" if isinstance(value, float) else f"{value!s:>16}" for value in row.values()))
 
     for length in arguments.lengths:
-        calls = {n: training_step(n, length) for n in arguments.models if length <= LONGEST.get(n, length)}
+        calls = {name: training_step(name, length) for name in arguments.models}
         for name, taken in milliseconds(calls, arguments.repeats).items():
             report(
                 measure="training step",

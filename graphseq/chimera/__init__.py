@@ -12,13 +12,17 @@ from graphseq.chimera.coupling import (
 )
 from graphseq.chimera.layer import BiGridSSM, GridSSM, SeparableGridSSM
 from graphseq.chimera.linear import LinearForecaster
-from graphseq.chimera.model import ChimeraClassifier, ChimeraForecaster, ChimeraReconstructor
+from graphseq.chimera.model import ChimeraClassifier, ChimeraForecaster, ChimeraReconstructor, Decomposition
 from graphseq.chimera.normalise import WindowNorm, WindowScale
 from graphseq.chimera.poles import AutoregressivePoles, Poles, RealPoles, SeasonalPoles
 from graphseq.chimera.states import Link, Roesser, States, Sweeps, grid_ssm
+from graphseq.chimera.tpgn import TPGN
+from graphseq.chimera.tsm2 import TSM2
 from graphseq.chimera.variates import correlation_order, variate_order
 
 __all__ = [
+    "TPGN",
+    "TSM2",
     "AutoregressivePoles",
     "BiGridSSM",
     "ChimeraBlock",
@@ -27,6 +31,7 @@ __all__ = [
     "ChimeraReconstructor",
     "ChimeraTrunk",
     "Coupling",
+    "Decomposition",
     "ExponentialCoupling",
     "GridSSM",
     "HoldCoupling",

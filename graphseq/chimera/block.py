@@ -11,8 +11,7 @@ from torch_geometric.nn.inits import reset
 from graphseq.chimera.coupling import Coupling
 from graphseq.chimera.layer import BiGridSSM, GridSSM
 from graphseq.chimera.poles import Poles, RealPoles
-from graphseq.scan import Ragged
-from graphseq.sequence.conv import causal_conv
+from graphseq.scan import Ragged, causal_conv
 
 
 class MovingAverage(nn.Module):
@@ -116,18 +115,23 @@ class ChimeraBlock(nn.Module):
         x: Float[Tensor, "batch variates time channels"],
         observed: Bool[Tensor, "batch variates time"] | None = None,
         gaps: Float[Tensor, "batch time"] | None = None,
+        *,
+        season: bool = True,
     ) -> Float[Tensor, "batch variates time channels"]:
-        """The equations above; arguments as for :class:`GridSSM`."""
+        """The equations above; arguments as for :class:`GridSSM`. Without ``season`` its model counts as zero."""
         a, z = self.in_proj(self.norm(x)).chunk(2, dim=-1)
-        a = silu(self._conv(a))
+        a = self._conv(a)
         trend = self.average(a)
-        h = self.trend(trend, observed, gaps) + self.season(a - trend, observed, gaps)
+        h = self.trend(trend, observed, gaps)
+        if season:
+            h = h + self.season(a - trend, observed, gaps)
         return x + self.dropout(self.out_proj(self.out_norm(h) * silu(z)))
 
     def _conv(self, a: Tensor) -> Tensor:
         batch, variates, time, _ = a.shape
         lines = Ragged.equal(batch * variates, time, a.device)
-        return causal_conv(a.flatten(0, 2), self.conv1d.weight.squeeze(1), self.conv1d.bias, lines).view(a.shape)
+        taps, bias = self.conv1d.weight.squeeze(1), self.conv1d.bias
+        return causal_conv(a.flatten(0, 2), taps, bias, lines, silu=True).view(a.shape)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.channels}, trend={self.trend!r}, season={self.season!r})"
@@ -141,6 +145,7 @@ class ChimeraTrunk(nn.Module):
         layers: number of blocks.
         patch: rows of a patch; a column of the grid is a patch of each variate.
         order: the order in which variates are scanned, see :func:`~graphseq.chimera.variate_order`; as given without.
+        mix: whether variates are scanned together; otherwise each is a grid of one row, with the same parameters.
         block: arguments of :class:`ChimeraBlock`.
     """
 
@@ -148,7 +153,14 @@ class ChimeraTrunk(nn.Module):
     place: Tensor | None
 
     def __init__(
-        self, channels: int, layers: int, *, patch: int = 1, order: Tensor | None = None, **block: object
+        self,
+        channels: int,
+        layers: int,
+        *,
+        patch: int = 1,
+        order: Tensor | None = None,
+        mix: bool = True,
+        **block: object,
     ) -> None:
         super().__init__()
         for name, size in (("channels", channels), ("layers", layers), ("patch", patch)):
@@ -156,7 +168,7 @@ class ChimeraTrunk(nn.Module):
                 raise ValueError(f"{name} must be at least 1, got {size}")
         if order is not None and not torch.equal(order.sort().values, torch.arange(order.numel(), device=order.device)):
             raise ValueError(f"order must be a permutation, got {order.tolist()}")
-        self.channels, self.patch = channels, patch
+        self.channels, self.patch, self.mix = channels, patch, mix
         self.register_buffer("order", order)
         self.register_buffer("place", None if order is None else order.argsort())
         self.embed = nn.Linear(2 * patch, channels)
@@ -176,6 +188,8 @@ class ChimeraTrunk(nn.Module):
         x: Float[Tensor, "batch variates time"],
         observed: Bool[Tensor, "batch variates time"] | None = None,
         gaps: Float[Tensor, "batch columns"] | None = None,
+        *,
+        season: bool = True,
     ) -> Float[Tensor, "batch variates columns channels"]:
         """Vectors of all patches.
 
@@ -183,6 +197,7 @@ class ChimeraTrunk(nn.Module):
             x: values; zero where they were not observed.
             observed: which were.
             gaps: time between columns, in units of the usual step.
+            season: whether the seasonal models of the blocks take part.
 
         Raises:
             ValueError: if the number of variates is not that of ``order``.
@@ -198,6 +213,12 @@ class ChimeraTrunk(nn.Module):
         if self.order is not None:
             h = h[:, self.order]
             any_seen = None if any_seen is None else any_seen[:, self.order]
+        batch, variates = h.shape[:2]
+        if not self.mix:
+            h = h.flatten(0, 1)[:, None]
+            any_seen = None if any_seen is None else any_seen.flatten(0, 1)[:, None]
+            gaps = None if gaps is None else gaps.repeat_interleave(variates, 0)
         for block in self.blocks:
-            h = block(h, any_seen, gaps)
-        return self.norm(h if self.place is None else h[:, self.place])
+            h = block(h, any_seen, gaps, season=season)
+        h = self.norm(h.reshape(batch, variates, *h.shape[2:]))
+        return h if self.place is None else h[:, self.place]

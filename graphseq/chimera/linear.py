@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -24,6 +22,7 @@ class LinearForecaster(nn.Module):
     Args:
         lookback: rows that are seen.
         horizon: rows that are forecast.
+        variates: not read; one matrix serves all.
         ridge: :math:`\lambda`.
 
     Example:
@@ -33,7 +32,7 @@ class LinearForecaster(nn.Module):
 
     weight: Tensor
 
-    def __init__(self, lookback: int, horizon: int, *, ridge: float = 1e-6, **sizes: Any) -> None:
+    def __init__(self, lookback: int, horizon: int, variates: int | None = None, *, ridge: float = 1e-6) -> None:
         super().__init__()
         self.lookback, self.horizon, self.ridge = lookback, horizon, ridge
         self.register_buffer("weight", torch.zeros(lookback, horizon))
@@ -59,6 +58,10 @@ class LinearForecaster(nn.Module):
         penalty = self.ridge * len(rows) * torch.eye(self.lookback, dtype=rows.dtype)
         self.weight = torch.linalg.solve(past.t() @ past + penalty, past.t() @ future).to(self.weight.device)
         return self
+
+    def prepare(self, windows: Windows) -> None:
+        """What training calls before its first step: :meth:`fit`."""
+        self.fit(windows)
 
     def forward(
         self, past: Float[Tensor, "batch variates lookback"], observed: Tensor | None = None

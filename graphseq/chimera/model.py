@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from graphseq.chimera.block import ChimeraTrunk
+from graphseq.chimera.block import ChimeraTrunk, MovingAverage
 from graphseq.chimera.linear import LinearForecaster, linear_forecast
 from graphseq.chimera.normalise import WindowNorm
 from graphseq.data.series import Windows
+
+
+class Decomposition(NamedTuple):
+    """A forecast in two parts, which add up to it."""
+
+    trend: Float[Tensor, "batch variates horizon"]
+    season: Float[Tensor, "batch variates horizon"]
 
 
 class ChimeraForecaster(nn.Module):
@@ -32,6 +39,7 @@ class ChimeraForecaster(nn.Module):
         layers: number of blocks.
         patch: rows of a patch.
         linear: whether there is a linear path.
+        norm: how windows are normalised; :class:`WindowNorm` with a deviation for each variate if not given.
         dropout: in the blocks and before the head.
         trunk: further arguments of :class:`ChimeraTrunk` and :class:`ChimeraBlock`.
 
@@ -44,12 +52,13 @@ class ChimeraForecaster(nn.Module):
         self,
         lookback: int,
         horizon: int,
-        *,
         variates: int | None = None,
+        *,
         channels: int = 32,
         layers: int = 2,
         patch: int = 8,
         linear: bool = True,
+        norm: WindowNorm | None = None,
         dropout: float = 0.1,
         **trunk: Any,
     ) -> None:
@@ -59,7 +68,7 @@ class ChimeraForecaster(nn.Module):
                 raise ValueError(f"{name} must be at least 1, got {size}")
         self.lookback, self.horizon = lookback, horizon
         columns = -(-lookback // patch)
-        self.norm = WindowNorm()
+        self.norm = norm or WindowNorm()
         self.trunk = ChimeraTrunk(channels, layers, patch=patch, time=columns, dropout=dropout, **trunk)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(columns * channels, horizon)
@@ -94,16 +103,58 @@ class ChimeraForecaster(nn.Module):
         Raises:
             ValueError: if there are not ``lookback`` rows.
         """
+        self._check(past)
+        correction = self._correction(past, observed)
+        if self.linear is None:
+            return correction
+        return linear_forecast(past, observed, self.linear) + correction
+
+    def decompose(
+        self,
+        past: Float[Tensor, "batch variates lookback"],
+        observed: Bool[Tensor, "batch variates lookback"] | None = None,
+        *,
+        period: int = 25,
+    ) -> Decomposition:
+        """Forecast, taken apart into what the slow and the fast parts of the model contribute.
+
+        The trend is the forecast with the seasonal models of all blocks left out, its linear path fed with the moving
+        average of the window; the season is what is missing from the whole forecast.
+
+        Args:
+            past: as above.
+            observed: as above.
+            period: width of the moving average, in rows.
+        """
+        self._check(past)
+        trend = self._correction(past, observed, season=False)
+        if self.linear is not None:
+            trend = trend + linear_forecast(_smooth(past, observed, period), None, self.linear)
+        return Decomposition(trend, self(past, observed) - trend)
+
+    def _correction(self, past: Tensor, observed: Tensor | None, *, season: bool = True) -> Tensor:
+        """What the blocks contribute; with the level of the window, where no linear path brings it."""
+        normal, scale = self.norm(past, observed)
+        h = self.trunk(normal, observed, season=season)
+        correction = self.head(self.dropout(h.flatten(2))) * scale.deviation
+        return scale.mean + correction if self.linear is None else correction
+
+    def _check(self, past: Tensor) -> None:
         if past.shape[-1] != self.lookback:
             raise ValueError(f"past must have {self.lookback} rows, got {past.shape[-1]}")
-        normal, scale = self.norm(past, observed)
-        correction = self.head(self.dropout(self.trunk(normal, observed).flatten(2))) * scale.deviation
-        if self.linear is None:
-            return scale.mean + correction
-        return linear_forecast(past, observed, self.linear) + correction
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.lookback}, {self.horizon}, trunk={self.trunk.blocks[0]!r})"
+
+
+def _smooth(past: Tensor, observed: Tensor | None, period: int) -> Tensor:
+    """Moving average of what was observed."""
+    average = MovingAverage(period)
+    if observed is None:
+        return average(past[..., None])[..., 0]
+    seen = observed.to(past.dtype)
+    total, share = (average(values[..., None])[..., 0] for values in (past * seen, seen))
+    return total / share.clamp(min=torch.finfo(past.dtype).eps)
 
 
 class _TrunkAndHead(nn.Module):

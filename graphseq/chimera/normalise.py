@@ -26,11 +26,13 @@ class WindowNorm(nn.Module):
 
     Args:
         eps: :math:`\epsilon`.
+        shared: one deviation for all variates of a window, so that what passes from one variate to another keeps its
+            size. With one for each, the same wave is of another size in each variate, and of another in each window.
     """
 
-    def __init__(self, eps: float = 1e-5) -> None:
+    def __init__(self, eps: float = 1e-5, *, shared: bool = False) -> None:
         super().__init__()
-        self.eps = eps
+        self.eps, self.shared = eps, shared
 
     def forward(
         self, x: Float[Tensor, "batch variates time"], observed: Bool[Tensor, "batch variates time"] | None = None
@@ -39,9 +41,14 @@ class WindowNorm(nn.Module):
         seen = torch.ones_like(x) if observed is None else observed.to(x.dtype)
         count = seen.sum(-1, keepdim=True).clamp(min=1)
         mean = (x * seen).sum(-1, keepdim=True) / count
-        variance = ((x - mean).square() * seen).sum(-1, keepdim=True) / count
+        squares = ((x - mean).square() * seen).sum(-1, keepdim=True)
+        if self.shared:
+            squares, count = (
+                part.sum(1, keepdim=True).expand_as(part) for part in (squares, seen.sum(-1, keepdim=True))
+            )
+        variance = squares / count.clamp(min=1)
         deviation = (variance + self.eps).sqrt()
         return (x - mean) / deviation * seen, WindowScale(mean, deviation)
 
     def extra_repr(self) -> str:
-        return f"eps={self.eps}"
+        return f"eps={self.eps}, shared={self.shared}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import rms_norm, silu
+from torch.nn.functional import rms_norm
 from torch_geometric.nn.inits import reset
 
 from graphseq.plstm.scan import plstm_scan, plstm_scan_four_ways
-from graphseq.scan import Grid, LineGraph, Ragged
-from graphseq.sequence import SequenceLayer, causal_conv
+from graphseq.scan import Grid, LineGraph, Ragged, causal_conv
+from graphseq.sequence import SequenceLayer
 
 
 class Heads(nn.Module):
@@ -87,7 +87,7 @@ class PLSTM(SequenceLayer):
 
     def mix(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
         """Each segment, causally in its scan direction."""
-        seen = silu(causal_conv(x, self.conv.weight.squeeze(1), self.conv.bias, topology))
+        seen = causal_conv(x, self.conv.weight.squeeze(1), self.conv.bias, topology, silu=True)
         query, key, value = self.heads.split(x, seen)
         y = plstm_scan(query, key, value, **self.gates(seen)._asdict(), topology=topology)
         return self.heads.joined(y) + self.skip * x

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
-from graphseq.plstm.routes import Routes
-from graphseq.scan import Ragged
+from graphseq.scan import Grid, LineGraph, Ragged, gated_scan
 
 
 class Columns:
@@ -41,7 +42,8 @@ class GridColumns(Columns):
         self._cells = (height, width)
 
     def one_hot(self, like: Tensor) -> Tensor:
-        return torch.eye(self.size, dtype=like.dtype, device=like.device).view(1, *self._cells, 1, self.size)
+        eye = torch.eye(self.size, dtype=like.dtype, device=like.device)
+        return eye.view(1, *self._cells, 1, self.size).expand(self.graphs, -1, -1, -1, -1)
 
     def dense(self, x: Tensor) -> Tensor:
         return x.flatten(1, 2).transpose(1, 2)
@@ -75,9 +77,11 @@ class PackedColumns(Columns):
         return self._segments.segment * self.size + row - starts
 
 
-def reach(where: Routes, columns: Tensor, source: Tensor, transition: Tensor, mark: Tensor) -> Tensor:
-    """How much of each node arrives at each other, ``[*nodes, heads, size]``."""
-    return where.collect(mark, where.scan(transition, source[..., None] * where.behind(columns)))
+def reach(columns: Tensor, heads: int, gates: Mapping[str, Tensor], topology: Ragged | Grid | LineGraph) -> Tensor:
+    """How much of each node arrives at each other, ``[*nodes, heads, size]``: the scan of nodes that are told apart."""
+    one_hot = columns.expand(*columns.shape[:-2], heads, columns.shape[-1])
+    one = one_hot.new_ones(()).expand(*one_hot.shape[:-1], 1)
+    return gated_scan(one, one, one_hot, **gates, topology=topology)
 
 
 def attend(columns: Columns, mask: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -86,9 +90,13 @@ def attend(columns: Columns, mask: Tensor, query: Tensor, key: Tensor, value: Te
     return columns.packed((columns.dense(mask) * scores) @ columns.dense(value))
 
 
-def is_smaller(columns: Columns, num_nodes: int, state: int) -> bool:
-    """Whether masks, padding included, take less time than a state of this many numbers on each edge.
+def is_cheaper(columns: Columns, num_nodes: int, state: int, *, ways: int = 1, written: bool = False) -> bool:
+    """Whether masks, padding included, take less time than states of this many numbers, forward and backward.
 
-    Forward and backward on a CPU, both take about as long where a mask has three quarters of a state's numbers.
+    Measured on a CPU: to make, read and pack a mask takes as long as one state of a thousand numbers and twenty more
+    for each column, in all ``ways`` together; states that are written take far longer than those that kernels keep.
     """
-    return 4 * columns.graphs * columns.size**2 <= 3 * num_nodes * state
+    entries = columns.graphs * columns.size**2
+    if written:
+        return 4 * entries <= 3 * num_nodes * state
+    return 1000 * num_nodes + 20 * entries <= ways * num_nodes * state

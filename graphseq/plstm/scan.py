@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from graphseq.plstm.mask import Columns, GridColumns, PackedColumns, attend, is_smaller, reach
-from graphseq.plstm.routes import GridRoutes, Routes, routes
-from graphseq.scan import Grid, LineGraph, Ragged
+from graphseq.plstm.mask import Columns, GridColumns, PackedColumns, attend, is_cheaper, reach
+from graphseq.scan import Grid, LineGraph, Ragged, available_backends, gated_scan
+from graphseq.scan.gated import check_gated
+from graphseq.scan.routes import GridRoutes, routes
 
 Form = Literal["recurrent", "attention"]
 
@@ -70,7 +71,7 @@ def plstm_scan(
 
             .. math:: y_n = \sum_m G_{nm} \, (q_n \cdot k_m) \, v_m .
 
-            Both are exact. Without it, the one that has less to keep.
+            Both are exact. Without it, the one that takes less time.
 
     Returns:
         What nodes read, :math:`y_n`.
@@ -86,19 +87,13 @@ def plstm_scan(
         >>> plstm_scan(one, one, one, source=half, transition=half, mark=half, direct=half, topology=path).squeeze()
         tensor([0.5000, 0.7500, 0.8750])
 
-    Cost: in the recurrent form time and memory grow with links and edges, times ``heads · dk · dv``; in the other form
-    with ``heads · n`` in place of it, for :math:`n` nodes in the largest graph.
+    Cost: in the recurrent form time grows with links and edges, times ``heads · dk · dv``, in the other with ``heads ·
+    n`` in place of it, for :math:`n` nodes in the largest graph. On a CPU the states of grids and graphs are never
+    written: see :func:`graphseq.scan.gated_scan`.
     """
-    where = routes(topology)
-    _check(where, query, key, value, source=source, transition=transition, mark=mark, direct=direct)
-    columns = _columns(topology, graphs)
-    if (form or _cheaper(columns, query, value)) == "recurrent":
-        read = _recurrent(where, query, key, value, source, transition, mark)
-    else:
-        _check_form(form)
-        mask = reach(where, columns.one_hot(query), source, transition, mark)
-        read = attend(columns, mask, query, key, value)
-    return read + _own(query, key, value, direct)
+    gates = {"source": source, "transition": transition, "mark": mark, "direct": direct}
+    check_gated(routes(topology), query, key, value, gates)
+    return _scan(query, key, value, gates, topology, _columns(topology, graphs), form)
 
 
 def plstm_scan_four_ways(
@@ -121,43 +116,25 @@ def plstm_scan_four_ways(
     Raises:
         ValueError: if sizes do not fit ``topology`` or one another.
     """
-    four = Grid(topology.height, topology.width, 4 * topology.batch, device=query.device, reversed=topology.reversed)
-    gates = {"source": source, "transition": transition, "mark": mark}
-    where = GridRoutes(topology)
-    for name, gate in gates.items():
-        _check_gate(name, gate, (4, *where.gates[name], query.shape[-2]), f"4, {where.names[name]}")
-    _check(where, query, key, value, direct=direct)
-    ways = GridRoutes(four)
-    turned = [
-        torch.cat([_turned(gate[way], way, gate.dim() - 5) for way in range(4)], gate.dim() - 5)
-        for gate in gates.values()
-    ]
-    columns = GridColumns(topology.batch, topology.height, topology.width)
-    if (form or _cheaper(columns, query, value)) == "recurrent":
-        nodes = (torch.cat([_turned(x, way, 0) for way in range(4)]) for x in (query, key, value))
-        read = _summed(_recurrent(ways, *nodes, *turned))
-    else:
-        _check_form(form)
-        # Columns stay those of the cells as they were, wherever these have been turned to.
-        seen = torch.cat([_turned(columns.one_hot(query), way, 0) for way in range(4)])
-        mask = _summed(reach(ways, seen.repeat_interleave(topology.batch, 0), *turned))
-        read = attend(columns, mask, query, key, value)
-    return read + _own(query, key, value, direct)
+    gates = {"source": source, "transition": transition, "mark": mark, "direct": direct}
+    check_gated(GridRoutes(topology), query, key, value, gates, four_ways=True)
+    return _scan(query, key, value, gates, topology, _columns(topology, None), form)
 
 
-def _recurrent(
-    where: Routes, query: Tensor, key: Tensor, value: Tensor, source: Tensor, transition: Tensor, mark: Tensor
+def _scan(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    gates: Mapping[str, Tensor],
+    topology: Ragged | Grid | LineGraph,
+    columns: Columns,
+    form: str | None,
 ) -> Tensor:
-    size = key.shape[-1], value.shape[-1]
-    # Gates are applied to vectors, and products are elementwise: for matrices this small, far faster than matmul.
-    emitted = (source[..., None] * where.behind(key))[..., :, None] * where.behind(value)[..., None, :]
-    states = where.scan(transition, emitted.flatten(-2)).unflatten(-1, size)
-    read = (where.ahead(query)[..., :, None] * states).sum(-2)
-    return where.collect(mark, read)
-
-
-def _own(query: Tensor, key: Tensor, value: Tensor, direct: Tensor) -> Tensor:
-    return (direct * (query * key).sum(-1))[..., None] * value
+    if (form or _cheaper(columns, query, value, gates, topology)) == "recurrent":
+        return gated_scan(query, key, value, **gates, topology=topology)
+    _check_form(form)
+    mask = reach(columns.one_hot(query), query.shape[-2], gates, topology)
+    return attend(columns, mask, query, key, value)
 
 
 def _columns(topology: Ragged | Grid | LineGraph, graphs: Ragged | None) -> Columns:
@@ -172,43 +149,13 @@ def _columns(topology: Ragged | Grid | LineGraph, graphs: Ragged | None) -> Colu
     return PackedColumns(graphs)
 
 
-def _cheaper(columns: Columns, query: Tensor, value: Tensor) -> Form:
+def _cheaper(
+    columns: Columns, query: Tensor, value: Tensor, gates: Mapping[str, Tensor], topology: Ragged | Grid | LineGraph
+) -> Form:
     nodes, state = math.prod(query.shape[:-2]), query.shape[-1] * value.shape[-1]
-    return "attention" if is_smaller(columns, nodes, state) else "recurrent"
-
-
-def _turned(x: Tensor, way: int, batch_axis: int) -> Tensor:
-    """The grid as direction ``way`` sees it; its own inverse."""
-    axes = [batch_axis + axis for bit, axis in ((1, 1), (2, 2)) if way & bit]
-    return x.flip(axes) if axes else x
-
-
-def _summed(read: Tensor) -> Tensor:
-    """Over directions, which lie along the first axis, each turned back."""
-    first, *others = (_turned(part, way, 0) for way, part in enumerate(read.chunk(4)))
-    for other in others:
-        first = first + other
-    return first
-
-
-def _check(where: Routes, query: Tensor, key: Tensor, value: Tensor, **gates: Tensor) -> None:
-    nodes = len(where.nodes)
-    if query.dim() != nodes + 2 or tuple(query.shape[:-2]) != where.nodes:
-        raise ValueError(
-            f"query must have shape [{where.names['node']}, heads, dk] with {list(where.nodes)} in front, "
-            f"got {list(query.shape)}"
-        )
-    if key.shape != query.shape:
-        raise ValueError(f"key must have the shape of query {list(query.shape)}, got {list(key.shape)}")
-    if value.dim() != query.dim() or value.shape[:-1] != query.shape[:-1]:
-        raise ValueError(f"value must have shape {[*query.shape[:-1]]} and dv, got {list(value.shape)}")
-    for name, gate in gates.items():
-        _check_gate(name, gate, (*where.gates[name], query.shape[-2]), where.names[name])
-
-
-def _check_gate(name: str, gate: Tensor, expected: tuple[int, ...], axes: str) -> None:
-    if tuple(gate.shape) != expected:
-        raise ValueError(f"{name} must have shape {list(expected)} ({axes}, heads), got {list(gate.shape)}")
+    ways = 4 if isinstance(topology, Grid) and gates["transition"].dim() == 7 else 1
+    written = isinstance(topology, Ragged) or "native" not in available_backends() or not query.is_cpu
+    return "attention" if is_cheaper(columns, nodes, state, ways=ways, written=written) else "recurrent"
 
 
 def _check_form(form: str | None) -> None:

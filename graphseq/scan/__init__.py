@@ -1,9 +1,11 @@
 """The scan backend: linear recurrences over the links of a topology. Imports torch only."""
 
 from graphseq.scan._dispatch import available_backends, use_backend
+from graphseq.scan.conv import causal_conv
 from graphseq.scan.dag import Dag
 from graphseq.scan.delta import delta_scan
 from graphseq.scan.edges import IncidenceGraph, LineGraph, incidence_graph, line_graph
+from graphseq.scan.gated import gated_scan
 from graphseq.scan.grid import Grid
 from graphseq.scan.linear import last_states, linear_scan
 from graphseq.scan.matrix import matrix_scan, two_way_matrix_scan
@@ -26,7 +28,9 @@ __all__ = [
     "Semiring",
     "SumProduct",
     "available_backends",
+    "causal_conv",
     "delta_scan",
+    "gated_scan",
     "incidence_graph",
     "last_states",
     "line_graph",

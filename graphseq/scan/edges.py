@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphseq.scan.crossings import Crossings
 from graphseq.scan.dag import Dag, check_links
 from graphseq.scan.schedule import DagOrder, Schedule, ranges
 
@@ -35,6 +36,9 @@ class LineGraph(_EdgeStates):
         link_index: the line graph's own :attr:`link_index`, if it is known already.
         order: the line graph's :attr:`order`, if it is known already.
 
+    Attributes:
+        crossings: the nodes in order, with the edges and links at each; the same for both directions.
+
     Raises:
         TypeError: if ``edge_index`` is not an int64 tensor.
         ValueError: if it has another shape, names a node that is not there, or has a cycle; or if ``link_index`` or
@@ -56,6 +60,13 @@ class LineGraph(_EdgeStates):
         elif not _are_consecutive(link_index, edge_index, num_nodes):
             raise ValueError("link_index must belong to edge_index, got that of other edges: have they changed since?")
         super().__init__(link_index, edge_index.shape[1], order=order)
+        # Made here and not when first asked for, which may be inside a function that torch.compile traces.
+        self.crossings = Crossings.of(edge_index, num_nodes, self.schedule)
+
+    def _like(self, schedule: Schedule, reversed: bool) -> Dag:
+        other: Any = super()._like(schedule, reversed)
+        other.crossings = self.crossings.to(schedule.edge_index.device)
+        return other
 
     @property
     def link_index(self) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import silu, softplus
 
 from graphseq.scan.dag import Dag
+from graphseq.scan.edges import LineGraph
 from graphseq.scan.grid import Grid
 from graphseq.scan.product_tree import Scaled
 from graphseq.scan.semiring import Semiring
@@ -31,6 +32,18 @@ def linear_scan(decay: Tensor, source: Tensor, topology: Ragged, initial: Tensor
             state = source[t] if state is None else decay[t] * state + source[t]
             states[t] = state
     return torch.stack(states) if states else source.clone()
+
+
+def causal_conv(x: Tensor, weight: Tensor, bias: Tensor | None, activate: bool, topology: Ragged) -> Tensor:
+    """``y[t] = bias + the sum of weight[-1 - j] * x[j steps before t]``, entry by entry."""
+    sums: list[Tensor] = [x.new_empty(0)] * topology.num_states
+    for order in _orders(topology):
+        for place, t in enumerate(order):
+            past = order[max(0, place + 1 - weight.shape[1]) : place + 1]
+            sums[t] = (weight[:, -len(past) :].t() * x[past]).sum(0)
+    y = torch.stack(sums) if sums else x.clone()
+    y = y if bias is None else y + bias
+    return silu(y) if activate else y
 
 
 def dag_scan(decay: Tensor, source: Tensor, topology: Dag) -> Tensor:
@@ -63,6 +76,73 @@ def grid_scan(decay: Tensor, source: Tensor, topology: Grid) -> Tensor:
     return torch.stack(
         [torch.stack([torch.stack([cells[h, w][j] for w in columns], 1) for h in rows], 1) for j in (0, 1)]
     )
+
+
+def gated_dag_scan(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    source: Tensor,
+    transition: Tensor,
+    mark: Tensor,
+    direct: Tensor,
+    topology: LineGraph,
+) -> Tensor:
+    """Edge by edge ``C_e = S_e k vᵀ + sum of T C_p over the edges p before it``, and ``M_e C_eᵀ q`` read at its end."""
+    tails, heads = (topology.node_edge_index.flip(0) if topology.reversed else topology.node_edge_index).tolist()
+    entering: list[list[tuple[int, int]]] = [[] for _ in tails]
+    for link, (p, e) in enumerate(topology.edge_index.t().tolist()):
+        entering[e].append((link, p))
+    own = (direct * (query * key).sum(-1))[..., None] * value
+    read = list(own)
+    states: dict[int, Tensor] = {}
+    for e in topology.level.argsort(stable=True).tolist():
+        u, w = tails[e], heads[e]
+        states[e] = source[e, :, None, None] * key[u, :, :, None] * value[u, :, None, :]
+        for link, p in entering[e]:
+            states[e] = states[e] + transition[link, :, None, None] * states[p]
+        read[w] = read[w] + mark[e, :, None] * (query[w, :, :, None] * states[e]).sum(1)
+    return torch.stack(read) if read else own
+
+
+def gated_grid_scan(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    source: Tensor,
+    transition: Tensor,
+    mark: Tensor,
+    direct: Tensor,
+    topology: Grid,
+) -> Tensor:
+    """Cell by cell, in each direction: the states that arrive are read, and with the cell's own input go on."""
+    rows, columns = topology.height, topology.width
+    total = (direct * (query * key).sum(-1))[..., None] * value
+    for way in range(source.shape[0]):
+        up, left = bool(way & 1) != topology.reversed, bool(way & 2) != topology.reversed
+        # States by the cell that they arrive at and how they moved there.
+        states: dict[tuple[int, int, int], Tensor] = {}
+        cells: dict[tuple[int, int], Tensor] = {}
+        for h in reversed(range(rows)) if up else range(rows):
+            for w in reversed(range(columns)) if left else range(columns):
+                q, k, v = query[:, h, w], key[:, h, w], value[:, h, w]
+                after = [(h, w - 1 if left else w + 1), (h - 1 if up else h + 1, w)]
+                arriving = [(a, states[h, w, a]) for a in (0, 1) if (h, w, a) in states]
+                cells[h, w] = torch.zeros_like(v)
+                for a, state in arriving:
+                    cells[h, w] = cells[h, w] + mark[way, a, :, h, w, :, None] * (q[..., None] * state).sum(-2)
+                for b, (row, column) in enumerate(after):
+                    # A gate of an edge that leads nowhere is not read, so that its inf or NaN cannot leak.
+                    if not (0 <= row < rows and 0 <= column < columns):
+                        continue
+                    state = source[way, b, :, h, w, :, None, None] * k[..., :, None] * v[..., None, :]
+                    for a, other in arriving:
+                        state = state + transition[way, a, b, :, h, w, :, None, None] * other
+                    states[row, column, b] = state
+        if cells:
+            lines = [torch.stack([cells[h, w] for w in range(columns)], 1) for h in range(rows)]
+            total = total + torch.stack(lines, 1)
+    return total
 
 
 def selective_scan(

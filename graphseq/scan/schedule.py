@@ -59,9 +59,9 @@ class Schedule:
     ) -> None:
         self.edge_index, self.state, self.link, self.component = edge_index, state, link, component
         # Made here and not when first asked for, which may be inside a function that torch.compile traces.
-        self.begin = _bounds(torch.bincount(edge_index[1], minlength=state.shape[0])[state])
+        self.begin = bounds_of(torch.bincount(edge_index[1], minlength=state.shape[0])[state])
         self.sender = edge_index[0][link]
-        self.part = _parts(component, state.shape[0])
+        self.part = parts_of(component, state.shape[0])
         if level is not None:
             self.__dict__["level"] = level
 
@@ -150,15 +150,17 @@ def ranges(begin: Tensor, counts: Tensor) -> Tensor:
     return torch.arange(shift.shape[0], device=shift.device) + shift
 
 
-def _parts(component: Tensor, num_states: int) -> Tensor:
-    bounds = _bounds(component)
+def parts_of(component: Tensor, num_states: int) -> Tensor:
+    """Bounds of whole components, of about the same size together."""
+    bounds = bounds_of(component)
     share = bounds[:-1] * _MAX_PARTS // max(num_states, 1)
     starts = share != share.roll(1)
     starts[:1] = True
     return torch.cat([bounds[:-1][starts], bounds[-1:]]) if share.numel() else bounds
 
 
-def _bounds(counts: Tensor) -> Tensor:
+def bounds_of(counts: Tensor) -> Tensor:
+    """Where each of some runs begins, and the end of the last one."""
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 

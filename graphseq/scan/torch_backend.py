@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,8 +13,10 @@ from torch.nn.functional import silu, softplus
 from torch.utils.checkpoint import checkpoint
 
 from graphseq.scan.dag import Dag
+from graphseq.scan.edges import LineGraph
 from graphseq.scan.grid import Grid
 from graphseq.scan.product_tree import ProductTree, Scaled
+from graphseq.scan.routes import GraphRoutes, GridRoutes, composed
 from graphseq.scan.semiring import Semiring
 from graphseq.scan.topology import Ragged
 
@@ -254,6 +256,37 @@ def grid_scan(decay: Tensor, source: Tensor, topology: Grid) -> Tensor:
     return dag_scan(links, source.reshape(topology.num_states, *channels), topology.to_dag()).view(source.shape)
 
 
+def causal_conv(x: Tensor, weight: Tensor, bias: Tensor | None, activate: bool, topology: Ragged) -> Tensor:
+    """One product for each tap, of the whole input shifted by it."""
+    width = weight.shape[1]
+    y = x * weight[:, -1] if bias is None else torch.addcmul(bias, x, weight[:, -1])
+    for back, shifted in enumerate(_shifted(x, width, topology), start=1):
+        y = torch.addcmul(y, shifted, weight[:, width - 1 - back])
+    return silu(y) if activate else y
+
+
+def causal_conv_gradient(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, activate: bool, topology: Ragged
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient in x, weight and bias, differentiable itself: in x it is a convolution against the segments."""
+    if activate:
+        y = causal_conv(x, weight, bias, False, topology)
+        gate = y.sigmoid()
+        grad = grad * gate * (1 + y * (1 - gate))
+    grad_x = causal_conv(grad, weight, None, False, topology.reverse())
+    taps = [(grad * x).sum(0), *((grad * shifted).sum(0) for shifted in _shifted(x, weight.shape[1], topology))]
+    return grad_x, torch.stack(taps[::-1], dim=1), grad.sum(0)
+
+
+def _shifted(x: Tensor, width: int, topology: Ragged) -> Iterator[Tensor]:
+    """What lies 1 … width - 1 steps before each entry, zero where that is before the segment's start."""
+    key = ("outside", width)
+    if key not in topology.cache:
+        topology.cache[key] = [(topology.position < back)[:, None] for back in range(1, width)]
+    for back, outside in enumerate(topology.cache[key], start=1):
+        yield x.roll(-back if topology.reversed else back, 0).masked_fill(outside, 0)
+
+
 def selective_scan(
     u: Tensor,
     delta: Tensor,
@@ -335,8 +368,73 @@ def delta_scan_gradient(
     return _gradient(run, tensors, (grad_o, grad_last))
 
 
+def gated_dag_scan(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    source: Tensor,
+    transition: Tensor,
+    mark: Tensor,
+    direct: Tensor,
+    topology: LineGraph,
+) -> Tensor:
+    """See :func:`graphseq.scan.gated_scan`."""
+
+    def scan(decay: Tensor, emitted: Tensor) -> Tensor:
+        return dag_scan(decay, emitted, topology)
+
+    return composed(GraphRoutes(topology), scan, query, key, value, source, transition, mark, direct)
+
+
+def gated_grid_scan(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    source: Tensor,
+    transition: Tensor,
+    mark: Tensor,
+    direct: Tensor,
+    topology: Grid,
+) -> Tensor:
+    """See :func:`graphseq.scan.gated_scan`; source, transition and mark have the axis of directions, of size 1 or 4."""
+    ways, batch = source.shape[0], topology.batch
+    grid = Grid(topology.height, topology.width, ways * batch, device=topology.device, reversed=topology.reversed)
+    vectors: list[Any] = [torch.cat([turned(x, way, 0) for way in range(ways)]) for x in (query, key, value)]
+    gates = [
+        torch.cat([turned(gate[way], way, gate.dim() - 5) for way in range(ways)], gate.dim() - 5)
+        for gate in (source, transition, mark)
+    ]
+    # Once, in the first direction.
+    own = torch.cat([direct, direct.new_zeros(direct.shape).repeat(ways - 1, 1, 1, 1)])
+
+    def scan(decay: Tensor, emitted: Tensor) -> Tensor:
+        return grid_scan(decay, emitted, grid)
+
+    inputs = (*vectors, *gates, own)
+    read = composed(GridRoutes(grid), scan, *inputs)
+    return sum_in_turn([turned(part, way, 0) for way, part in enumerate(read.unflatten(0, (ways, batch)).unbind(0))])
+
+
+def turned(x: Tensor, way: int, batch_axis: int) -> Tensor:
+    """A grid as direction ``way`` sees it; its own inverse."""
+    axes = [batch_axis + axis for bit, axis in ((1, 1), (2, 2)) if way & bit]
+    return x.flip(axes) if axes else x
+
+
+def sum_in_turn(parts: Sequence[Tensor]) -> Tensor:
+    total, *others = parts
+    for other in others:
+        total = total + other
+    return total
+
+
+def gated_scan_gradient(run: Callable[..., Tensor], grad: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradient in all inputs of a gated scan, ``run``; differentiable itself."""
+    return _gradient(lambda *given: (run(*given),), tensors, (grad,))
+
+
 def _gradient(
-    run: Callable[..., tuple[Tensor, Tensor]], tensors: Sequence[Tensor | None], grads: Sequence[Tensor | None]
+    run: Callable[..., Sequence[Tensor]], tensors: Sequence[Tensor | None], grads: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     """By autograd, and recorded by it if grad mode is on."""
     again = torch.is_grad_enabled()

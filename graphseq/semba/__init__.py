@@ -10,6 +10,7 @@ from graphseq.semba.evaluation import (
     reciprocal_rank,
     score_answers,
     score_signs,
+    score_unseen,
     unseen_ends,
 )
 from graphseq.semba.gru import GRUUpdater, HalfEvents, LastAggregator, ReleasedGRUUpdater
@@ -54,5 +55,6 @@ __all__ = [
     "row_features",
     "score_answers",
     "score_signs",
+    "score_unseen",
     "unseen_ends",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch_geometric.data import Data
 from torchmetrics.functional import mean_squared_error, pearson_corrcoef, r2_score
 from torchmetrics.functional.classification import (
     binary_auroc,
@@ -101,6 +103,27 @@ def score_answers(task: str, val: Answers, test: Answers) -> dict[str, float]:
     if task not in _SCORES:
         raise ValueError(f"task must be one of {', '.join(_SCORES)}, got {task!r}")
     return _SCORES[task](val, test)
+
+
+def score_unseen(task: str, val: Answers, test: Answers, train: Iterable[Data]) -> dict[int, dict[str, float]]:
+    """The scores of a task apart for events of which no, one or both ends took part in no training event.
+
+    All come from the same pass, in which a node that training never saw may have events by the time it is asked about.
+    Pairs drawn for an event count with it. Scores of a part without both classes are those of :mod:`torchmetrics`.
+
+    Args:
+        task: its name.
+        val, test: as in :func:`score_answers`.
+        train: chunks of the training pass.
+
+    Returns:
+        Scores by number of unseen ends; numbers of which there are no events are left out.
+    """
+    trained = torch.cat([chunk.edge_index for chunk in train], dim=1)
+    first = torch.cat([torch.ones(1, dtype=torch.bool), test.event.diff() != 0])
+    asked = first.cumsum(0) - 1
+    number = unseen_ends(test.pairs[:, first], trained, int(max(test.pairs.max(), trained.max())) + 1)[asked]
+    return {int(value): score_answers(task, val, test.where(number == value)) for value in number.unique()}
 
 
 def _sign(val: Answers, test: Answers) -> dict[str, float]:

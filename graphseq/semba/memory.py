@@ -222,7 +222,7 @@ class ScanStore(nn.Module):
 
     def read(self, n_id: Tensor) -> tuple[Tensor, Tensor]:
         """States right after each node's last event, with gradients if in training."""
-        lines, states = self.run(self._told(), n_id)
+        lines, states = self.run(self._told(), n_id, torch.inf)
         row = lines.before(n_id, torch.full((len(n_id),), torch.inf, device=n_id.device))
         known = (row >= 0)[:, None, None, None]
         empty = states.new_zeros(len(n_id), *states.shape[1:])
@@ -234,7 +234,7 @@ class ScanStore(nn.Module):
         """Friend and foe memory strictly before times, none of which may be before the last event."""
         if len(t) and float(t.min()) < self.latest:
             raise ValueError(f"t must not be before the last event taken in ({self.latest}), got {float(t.min())}")
-        lines, states = self.run(self._told(), nodes)
+        lines, states = self.run(self._told(), nodes, float(t.min()) if len(t) else torch.inf)
         return self.updater.read(states, lines, nodes, t)
 
     def update(self, src: Tensor, dst: Tensor, t: Tensor, raw_msg: Tensor, sign: Tensor) -> None:
@@ -247,11 +247,19 @@ class ScanStore(nn.Module):
                 self.advance(*self.run(events))
         self.latest = float(t[-1])
 
-    def run(self, events: tuple[Tensor, ...], nodes: Tensor | None = None) -> tuple[Timelines, Tensor]:
-        """Timelines and states of events, which go on from what is stored; ``nodes`` are asked about as well."""
+    def run(
+        self, events: tuple[Tensor, ...], nodes: Tensor | None = None, since: float = torch.inf
+    ) -> tuple[Timelines, Tensor]:
+        """Timelines and states of events, which go on from what is stored.
+
+        Args:
+            events: arguments of :meth:`SignedMemory.update_state`.
+            nodes: are asked about as well.
+            since: the earliest time of which they are asked.
+        """
         src, dst, t, raw_msg, sign = events
         everybody = torch.cat([src, dst] if nodes is None else [src, dst, nodes]).unique()
-        earlier, states = self.state.rows(everybody)
+        earlier, states = self.state.rows(everybody, min(float(t[0]), since) if len(t) else since)
         lines = Timelines(src, dst, t, sign, self.num_nodes, earlier if len(states) else None)
         x = row_features(raw_msg, lines)
         return lines, self.updater(x, lines, states if len(states) else None)

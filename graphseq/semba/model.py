@@ -132,11 +132,15 @@ class ScanSEMBA(EventNetwork):
         self, edge_index: Tensor, t: Tensor, sign: Tensor, message: Tensor, pairs: Tensor, pairs_t: Tensor
     ) -> Tensor:
         _check_order(t, self.memory.latest)
-        lines, states = self.memory.run((edge_index[0], edge_index[1], t, message, sign), pairs.flatten())
         nodes, when = pairs.flatten(), pairs_t.repeat(2)
-        read = self.memory.updater.read(states, lines, nodes, when).flatten(1)
-        since, seen = lines.since_last(nodes, when)
-        known = torch.stack([(since / DAY).log1p(), seen], dim=1).to(read)
+        first = float(when.min()) if len(when) else torch.inf
+        if first < self.memory.latest:
+            raise ValueError(f"questions must not be before the last event ({self.memory.latest}), got t = {first}")
+        lines, states = self.memory.run((edge_index[0], edge_index[1], t, message, sign), nodes, first)
+        lines.check_times(when)
+        row = lines.before(nodes, when)
+        read = self.memory.updater.read_rows(states, lines, row, when).flatten(1)
+        known = torch.stack([(lines.since(row, when) / DAY).log1p(), row >= 0], dim=1).to(read)
         remembered = torch.cat([read.sign() * read.abs().log1p(), known], dim=1)
         self.memory.advance(lines, states)
         if len(t):
@@ -149,11 +153,13 @@ class _BatchNetwork(EventNetwork):
 
     memory: Any
     attention: TemporalAttention
-    decoder: LinearDecoder
+    decoder: nn.Module
 
-    def __init__(self, *arguments: Any, neighbours: int, **rest: Any) -> None:
+    def __init__(self, *arguments: Any, neighbours: int, time_unit: float, **rest: Any) -> None:
         super().__init__(*arguments, **rest)
-        self.neighbours = neighbours
+        if time_unit <= 0:
+            raise ValueError(f"time_unit must be positive, got {time_unit}")
+        self.neighbours, self.time_unit = neighbours, time_unit
         self.recent: LastNeighborLoader | None = None
 
     def reset_state(self) -> None:
@@ -170,6 +176,7 @@ class _BatchNetwork(EventNetwork):
         self, edge_index: Tensor, t: Tensor, sign: Tensor, message: Tensor, pairs: Tensor, pairs_t: Tensor
     ) -> Tensor:
         self.memory.detach()
+        t = t / self.time_unit
         recent = self.recent
         if recent is None:
             raise ValueError("a pass must start with a chunk that has begins=True, got one without")
@@ -210,6 +217,9 @@ class GRUSEMBA(_BatchNetwork):
         neighbours: events that a node attends over.
         heads: of attention.
         dropout: of attention weights.
+        time_unit: in seconds, in which the time encoding takes time. Seconds, as published, go into cosines of random
+            frequency, which makes noise of a difference of months; with days they are a signal.
+        hidden: width of a perceptron that takes the place of the published linear map; none if 0.
     """
 
     def __init__(
@@ -226,8 +236,11 @@ class GRUSEMBA(_BatchNetwork):
         neighbours: int = 10,
         heads: int = 8,
         dropout: float = 0.5,
+        time_unit: float = 1.0,
+        hidden: int = 0,
     ) -> None:
-        super().__init__(in_channels, out_channels, edge_channels=edge_channels, level=level, neighbours=neighbours)
+        sizes = {"edge_channels": edge_channels, "level": level, "neighbours": neighbours, "time_unit": time_unit}
+        super().__init__(in_channels, out_channels, **sizes)
         updater = "gru-released" if released else "gru"
         memory = SignedMemory(
             self.num_nodes, self.edge_channels, channels, time_channels, updater=updater, balance=balance
@@ -241,7 +254,7 @@ class GRUSEMBA(_BatchNetwork):
             heads=heads,
             dropout=dropout,
         )
-        self.decoder = LinearDecoder(channels, out_channels)
+        self.decoder = _decoder(channels, out_channels, hidden)
 
     def _tell(self, edge_index: Tensor, t: Tensor, message: Tensor, sign: Tensor) -> None:
         self.memory.update_state(edge_index[0], edge_index[1], t, message, sign)
@@ -259,6 +272,7 @@ class TGN(_BatchNetwork):
         neighbours: events that a node attends over.
         heads: of attention.
         dropout: of attention weights.
+        time_unit, hidden: see :class:`GRUSEMBA`.
     """
 
     def __init__(
@@ -273,19 +287,28 @@ class TGN(_BatchNetwork):
         neighbours: int = 10,
         heads: int = 8,
         dropout: float = 0.5,
+        time_unit: float = 1.0,
+        hidden: int = 0,
     ) -> None:
-        super().__init__(in_channels, out_channels, edge_channels=edge_channels, level=level, neighbours=neighbours)
+        sizes = {"edge_channels": edge_channels, "level": level, "neighbours": neighbours, "time_unit": time_unit}
+        super().__init__(in_channels, out_channels, **sizes)
         raw = self.edge_channels + 1
         message = IdentityMessage(raw, channels, time_channels)
         self.memory = TGNMemory(self.num_nodes, raw, channels, time_channels, message, MeanMessages())
         self.attention = TemporalAttention(
             channels, channels, self.edge_channels, self.memory.time_enc, heads=heads, dropout=dropout
         )
-        self.decoder = LinearDecoder(channels, out_channels)
+        self.decoder = _decoder(channels, out_channels, hidden)
 
     def _tell(self, edge_index: Tensor, t: Tensor, message: Tensor, sign: Tensor) -> None:
         signed = torch.cat([message, sign[:, None].to(message)], dim=1)
         self.memory.update_state(edge_index[0], edge_index[1], t.long(), signed)
+
+
+def _decoder(in_channels: int, out_channels: int, hidden: int) -> nn.Module:
+    if hidden:
+        return PairDecoder(in_channels, out_channels, hidden=(hidden,))
+    return LinearDecoder(in_channels, out_channels)
 
 
 def _check_order(t: Tensor, latest: float) -> None:

@@ -131,7 +131,16 @@ class SignedScan(nn.Module):
             ValueError: if a time is before the first event of all.
         """
         lines.check_times(t)
-        row = lines.before(nodes, t)
+        return self.read_rows(states, lines, lines.before(nodes, t), t)
+
+    def read_rows(
+        self,
+        states: Float[Tensor, "rows layers channels 2"],
+        lines: Timelines,
+        row: Int[Tensor, " queries"],
+        t: Float[Tensor, " queries"],
+    ) -> Float[Tensor, "queries layers channels 2"]:
+        """The same for rows that :meth:`Timelines.before` gave."""
         read = [self._layer_at(layer, states[:, layer], lines, row, t.double()) for layer in range(self.layers)]
         return self.rule.friend_and_foe(torch.stack(read, dim=1))
 

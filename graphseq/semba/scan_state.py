@@ -37,17 +37,25 @@ class ScanState:
         """Time of the last event of all."""
         return float(self.t.max()) if self.t.numel() else -torch.inf
 
-    def rows(self, nodes: Int[Tensor, " nodes"]) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Owners and times, then states, of the earlier rows of a chunk that is about these nodes."""
-        owner, seen = nodes.repeat_interleave(2), self.t[nodes].flatten() > -torch.inf
-        return (owner[seen], self.t[nodes].flatten()[seen]), self.states[nodes].flatten(0, 1)[seen]
+    def rows(self, nodes: Int[Tensor, " nodes"], since: float) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Owners and times, then states, of the earlier rows of a chunk that is about these nodes.
+
+        Args:
+            nodes: which.
+            since: time of the first event or question of the chunk. Only a node whose last event is not before it needs
+                the earlier one of its states as well.
+        """
+        t = self.t[nodes]
+        needed = torch.stack([t[:, 1] >= since, torch.ones_like(nodes, dtype=torch.bool)], dim=1) & (t > -torch.inf)
+        place, which = needed.nonzero(as_tuple=True)
+        return (nodes[place], t[place, which]), self.states[nodes[place], which]
 
     def advance(self, states: Float[Tensor, "rows layers channels 2"], lines: Timelines) -> None:
         """Take over what a chunk ended with."""
         last = lines.topology.last
         last = last[lines.is_event[last]]
         nodes = lines.owner[last]
-        earlier = lines.before(nodes, lines.t[last])
+        earlier = lines.previous[last]
         none = (earlier < 0)[:, None, None, None]
         states = states.detach()
         self.states[nodes, 1] = states[last]

@@ -105,14 +105,11 @@ class Timelines:
         known = (self.nodes[segment] == nodes) & (place >= self.topology.ptr[segment])
         return torch.where(known, place, -1)
 
-    def since_last(
-        self, nodes: Int[Tensor, " queries"], t: Float[Tensor, " queries"]
-    ) -> tuple[Float[Tensor, " queries"], Bool[Tensor, " queries"]]:
-        """Time since the last row strictly before, 0 where there is none, and whether there is one."""
-        row = self.before(nodes, t)
+    def since(self, row: Int[Tensor, " queries"], t: Float[Tensor, " queries"]) -> Float[Tensor, " queries"]:
+        """Time since rows that :meth:`before` gave, 0 where there is none."""
         if not len(self.t):
-            return torch.zeros_like(t, dtype=torch.float64), row >= 0
-        return torch.where(row >= 0, t.double() - self.t[row.clamp(min=0)], 0), row >= 0
+            return torch.zeros_like(t, dtype=torch.float64)
+        return torch.where(row >= 0, t.double() - self.t[row.clamp(min=0)], 0)
 
     def check_times(self, t: Float[Tensor, " queries"]) -> None:
         """Refuse questions about a time at which nothing had happened, or none at all.
@@ -126,9 +123,23 @@ class Timelines:
             raise ValueError(f"t must not be before the first event ({first}), got {earliest}")
 
     @cached_property
+    def previous(self) -> Int[Tensor, " rows"]:
+        """What :meth:`before` says of each row's owner at the row's time."""
+        number = torch.arange(len(self.t), device=self.t.device)
+        starts = torch.cat([self.t.new_ones(min(len(self.t), 1), dtype=torch.bool), self.t.diff() != 0])
+        starts = starts.index_fill(0, self.topology.first, True)
+        # Rows of one owner and time are one behind another: what is before them all is before the first of them.
+        earlier = torch.where(starts, number, 0).cummax(0).values - 1
+        return torch.where(earlier >= self.topology.ptr[self.topology.segment], earlier, -1)
+
+    @cached_property
     def peer_row(self) -> Int[Tensor, " rows"]:
         """What :meth:`before` says of each row's peer at the row's time; -1 at earlier rows."""
-        return torch.where(self.is_event, self.before(self.peer.clamp(min=0), self.t), -1)
+        # The peer has a row of the same event, so nothing has to be searched.
+        place = torch.empty_like(self.row).scatter_(0, self.row, torch.arange(len(self.row), device=self.row.device))
+        half = (self.row - self.num_earlier).clamp(min=0)
+        other = place[(self.num_earlier + (half ^ 1)).clamp(max=max(len(self.row) - 1, 0))]
+        return torch.where(self.is_event, self.previous[other], -1)
 
     @cached_property
     def _keys(self) -> tuple[Tensor, Tensor]:

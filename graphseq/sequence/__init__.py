@@ -2,13 +2,15 @@
 
 import torch
 
+from graphseq.scan import causal_conv
 from graphseq.sequence.attention import Attention, AttentionState
-from graphseq.sequence.conv import CausalConv, causal_conv
+from graphseq.sequence.conv import CausalConv
 from graphseq.sequence.delta_net import DeltaNet
 from graphseq.sequence.delta_product import DeltaProduct
 from graphseq.sequence.discretise import bilinear, zero_order_hold
 from graphseq.sequence.divergent_mamba import DivergentMamba
 from graphseq.sequence.dss import DSS, DSSExp, DSSSoftmax
+from graphseq.sequence.dynamical_system import DynamicalSystem, PlainSystem, to_dsf
 from graphseq.sequence.filter import FilterLayer, FilterState, fft_conv
 from graphseq.sequence.gated_delta_net import GatedDeltaNet
 from graphseq.sequence.gla import GLA
@@ -25,6 +27,7 @@ from graphseq.sequence.mamba_mixer import MambaMixer
 from graphseq.sequence.matrix_memory import MatrixMemory, MatrixState
 from graphseq.sequence.mlstm import MLSTM, MLSTMMemory
 from graphseq.sequence.model import LAYERS, PathModel, SequenceModel
+from graphseq.sequence.pictures import plot_eigenvalues
 from graphseq.sequence.ptd import S4PTD, S5PTD, perturbed_legs
 from graphseq.sequence.s4d import S4D
 from graphseq.sequence.s5 import S5, BiS5
@@ -57,6 +60,7 @@ __all__ = [
     "DeltaProduct",
     "Diagonal",
     "DivergentMamba",
+    "DynamicalSystem",
     "FilterLayer",
     "FilterState",
     "GatedDeltaNet",
@@ -72,6 +76,7 @@ __all__ = [
     "MatrixMemory",
     "MatrixState",
     "PathModel",
+    "PlainSystem",
     "SequenceLayer",
     "SequenceModel",
     "SignedMamba",
@@ -88,6 +93,8 @@ __all__ = [
     "lin",
     "linear_attention",
     "perturbed_legs",
+    "plot_eigenvalues",
     "real",
+    "to_dsf",
     "zero_order_hold",
 ]

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from graphseq.scan import Ragged
-from graphseq.sequence.filter import longest
 from graphseq.sequence.layer import State, StreamingLayer, positive
 from graphseq.sequence.padding import pad, unpad
 
@@ -45,8 +44,8 @@ class Attention(StreamingLayer):
         >>> Attention(8, heads=2)(torch.randn(5, 8), Ragged(torch.tensor([0, 2, 5]))).shape
         torch.Size([5, 8])
 
-    Cost: segments are padded to the longest, and a mask of their pairs of tokens is held unless all are equally long
-    and begin here.
+    Cost: segments are padded to the longest. Pairs of tokens are held, as a mask, only where several tokens at once go
+    on from a state that is not empty.
     """
 
     def __init__(self, channels: int, *, heads: int = 4, base: float = 10_000.0) -> None:
@@ -69,22 +68,25 @@ class Attention(StreamingLayer):
         if topology.num_states == 0:
             return x, state
         place = topology.position if state is None else topology.position + state.length[topology.segment]
-        q, k, v = self.in_proj(x).unflatten(-1, (3, self.heads, self.size)).unbind(1)
-        q, k = self._turned(q, place), self._turned(k, place)
+        q, k, v = self.heads_of(x, place)
         query, keys, values = (pad(part, topology).transpose(1, 2) for part in (q, k, v))
-        if state is None and topology.num_states == topology.num_segments * longest(topology):
-            o = scaled_dot_product_attention(query, keys, values, is_causal=True)
-            return self.out_proj(unpad(o.transpose(1, 2), topology).flatten(1)), None
         before = torch.zeros_like(topology.lengths) if state is None else state.length
         if state is not None:
             keys, values = (_appended(old, new, topology, before) for old, new in ((state.keys, k), (state.values, v)))
-        # A query that is padding sees what is there: its row is dropped, but must not be without any key.
-        seen = torch.arange(keys.shape[2], device=x.device)
-        ahead = before[:, None] + torch.arange(query.shape[2], device=x.device)
-        allowed = seen[None, None] <= ahead[..., None]
-        o = scaled_dot_product_attention(query, keys, values, attn_mask=allowed[:, None])
+        if state is None or not bool(before.any()):
+            # Padding comes after all that counts, so that causality hides it too.
+            o = scaled_dot_product_attention(query, keys, values, is_causal=True)
+        else:
+            o = scaled_dot_product_attention(query, keys, values, attn_mask=_seen(query, keys, before))
         y = self.out_proj(unpad(o.transpose(1, 2), topology).flatten(1))
         return y, None if state is None else AttentionState(keys, values, before + topology.lengths)
+
+    def heads_of(
+        self, x: Float[Tensor, "tokens channels"], place: Int[Tensor, " tokens"]
+    ) -> tuple[Float[Tensor, "tokens heads d"], Float[Tensor, "tokens heads d"], Float[Tensor, "tokens heads d"]]:
+        """Queries and keys, turned, and values."""
+        q, k, v = self.in_proj(x).unflatten(-1, (3, self.heads, self.size)).unbind(1)
+        return self._turned(q, place), self._turned(k, place), v
 
     def _turned(self, x: Float[Tensor, "tokens heads size"], place: Int[Tensor, " tokens"]) -> Tensor:
         frequency = self.base ** (-torch.arange(0, self.size, 2, device=x.device, dtype=torch.float64) / self.size)
@@ -105,6 +107,12 @@ class Attention(StreamingLayer):
 
     def sizes(self) -> dict[str, Any]:
         return {"heads": self.heads}
+
+
+def _seen(query: Tensor, keys: Tensor, before: Int[Tensor, " streams"]) -> Bool[Tensor, "streams 1 query keys"]:
+    """Which keys each query sees; one that is padding, whose row is dropped, sees what is there too."""
+    place = before[:, None] + torch.arange(query.shape[2], device=query.device)
+    return (torch.arange(keys.shape[2], device=query.device) <= place[..., None])[:, None]
 
 
 def _appended(old: Tensor, new: Tensor, topology: Ragged, length: Tensor) -> Tensor:

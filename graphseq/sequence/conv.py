@@ -1,4 +1,4 @@
-"""Causal depthwise convolution that stops at segment bounds."""
+"""The causal convolution of a layer, on whole segments or on a stream."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from graphseq.scan import Ragged
+from graphseq.scan import Ragged, causal_conv
 
 
 class CausalConv(nn.Conv1d):
-    """Depthwise convolution over the past of each segment, with the parameters of :class:`torch.nn.Conv1d`.
+    """:func:`~graphseq.scan.causal_conv` with the parameters of :class:`torch.nn.Conv1d`.
 
     Args:
         channels: number of channels.
         width: taps.
         bias: whether there is one.
+        silu: pass the result through SiLU.
     """
 
-    def __init__(self, channels: int, width: int, *, bias: bool = True) -> None:
+    def __init__(self, channels: int, width: int, *, bias: bool = True, silu: bool = False) -> None:
         super().__init__(channels, channels, width, groups=channels, bias=bias)
+        self.silu = silu
 
     def forward(  # type: ignore[override]
         self, x: Float[Tensor, "T d"], topology: Ragged, past: Float[Tensor, "segments d past"] | None = None
@@ -35,9 +37,9 @@ class CausalConv(nn.Conv1d):
         """
         weight = self.weight.squeeze(1)
         if past is None:
-            return causal_conv(x, weight, self.bias, topology), None
+            return causal_conv(x, weight, self.bias, topology, silu=self.silu), None
         longer, values = with_past(x, topology, past)
-        y = causal_conv(values, weight, self.bias, longer.topology)[longer.tokens]
+        y = causal_conv(values, weight, self.bias, longer.topology, silu=self.silu)[longer.tokens]
         return y, values[longer.last].transpose(1, 2)
 
     def no_past(self, streams: int) -> Float[Tensor, "streams d past"]:
@@ -72,38 +74,3 @@ def with_past(
     values = x.new_empty(longer.topology.num_states, x.shape[1])
     values = values.index_copy(0, longer.past.flatten(), past.to(x.dtype).transpose(1, 2).flatten(0, 1))
     return longer, values.index_copy(0, longer.tokens, x)
-
-
-def causal_conv(
-    x: Float[Tensor, "T d"],
-    weight: Float[Tensor, "d width"],
-    bias: Float[Tensor, " d"] | None,
-    topology: Ragged,
-) -> Float[Tensor, "T d"]:
-    r"""Depthwise convolution over the past of each segment, in scan direction.
-
-    .. math::
-        y_t = b + \sum_{j=0}^{k-1} w_{k-1-j} \odot x_{t-j}
-
-    where :math:`x` before a segment's start is zero: nothing crosses from one segment into the next.
-
-    Args:
-        x: packed input.
-        weight: taps; the last one multiplies the current entry, as in :class:`torch.nn.Conv1d`.
-        bias: added to every entry.
-        topology: the segments; with ``topology.reverse()`` the past is what lies after an entry.
-    """
-    width = weight.shape[1]
-    y = x * weight[:, -1] if bias is None else torch.addcmul(bias, x, weight[:, -1])
-    for back, outside in enumerate(_outside(topology, width), start=1):
-        shifted = x.roll(-back if topology.reversed else back, 0).masked_fill(outside, 0)
-        y = torch.addcmul(y, shifted, weight[:, width - 1 - back])
-    return y
-
-
-def _outside(topology: Ragged, width: int) -> list[Tensor]:
-    """For each tap into the past: which entries have none there, ``[T, 1]``."""
-    key = ("outside", width)
-    if key not in topology.cache:
-        topology.cache[key] = [(topology.position < back)[:, None] for back in range(1, width)]
-    return topology.cache[key]

@@ -78,8 +78,7 @@ class DeltaProduct(MatrixMemory):
         memory: Tensor | None,
     ) -> tuple[Float[Tensor, "tokens heads dv"], Tensor]:
         """The equation above."""
-        beta = self.beta_max * self.beta_proj(x).sigmoid().unflatten(-1, (self.heads, self.steps))
-        log_decay = -self.A_log.exp() * softplus(self.decay_proj(x) + self.dt_bias) if self.gated else None
+        beta, log_decay = self.gates(x)
         o, last = delta_scan(
             unit(q) * self.key_size**-0.5,
             unit(k),
@@ -91,6 +90,13 @@ class DeltaProduct(MatrixMemory):
             return_last=True,
         )
         return o, last  # type: ignore[return-value]
+
+    def gates(
+        self, x: Float[Tensor, "tokens channels"]
+    ) -> tuple[Float[Tensor, "tokens heads steps"], Float[Tensor, "tokens heads"] | None]:
+        r""":math:`\beta` of each step and, of a gated layer, :math:`g`."""
+        beta = self.beta_max * self.beta_proj(x).sigmoid().unflatten(-1, (self.heads, self.steps))
+        return beta, -self.A_log.exp() * softplus(self.decay_proj(x) + self.dt_bias) if self.gated else None
 
     def sizes(self) -> dict[str, Any]:
         return {**super().sizes(), "steps": self.steps, "beta_max": self.beta_max}

@@ -61,6 +61,9 @@ class GLA(MatrixMemory):
         memory: Tensor | None,
     ) -> tuple[Float[Tensor, "tokens heads dv"], Tensor]:
         """The equation above."""
-        log_decay = logsigmoid(self.decay_proj(x)) / self.temperature
         scaled = q * self.key_size**-0.5
-        return linear_attention(scaled, k.squeeze(2), v.squeeze(2), log_decay.view(q.shape), topology, memory)
+        return linear_attention(scaled, k.squeeze(2), v.squeeze(2), self.log_decay(x), topology, memory)
+
+    def log_decay(self, x: Float[Tensor, "tokens channels"]) -> Float[Tensor, "tokens heads dk"]:
+        r""":math:`\log \alpha_t`."""
+        return (logsigmoid(self.decay_proj(x)) / self.temperature).unflatten(-1, (self.heads, self.key_size))

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import silu
 from torch_geometric.nn.inits import reset
 
 from graphseq.scan import Ragged, selective_scan
@@ -69,7 +68,7 @@ class Mamba(StreamingLayer):
         self.dt_min, self.dt_max = dt_min, dt_max
         inner = expand * channels
         self.in_proj = nn.Linear(channels, 2 * inner, bias=bias)
-        self.conv1d = CausalConv(inner, conv_size)
+        self.conv1d = CausalConv(inner, conv_size, silu=True)
         self.x_proj = nn.Linear(inner, self.dt_rank + self._selective_rows(), bias=False)
         self.dt_proj = nn.Linear(self.dt_rank, inner)
         self.A_log = nn.Parameter(torch.empty(inner, state_size))
@@ -96,16 +95,15 @@ class Mamba(StreamingLayer):
         conv, ssm = (None, None) if state is None else state
         a, z = self.in_proj(x).chunk(2, dim=-1)
         a, conv = self.conv1d(a, topology, conv)
-        y, ssm = self._scan(silu(a), z, topology, ssm)
+        y, ssm = self._scan(a, z, topology, ssm)
         return self.out_proj(y), None if conv is None else MambaState(conv, ssm)
 
     def _scan(self, a: Tensor, z: Tensor, topology: Ragged, initial: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        low_rank, selective = self.x_proj(a).tensor_split([self.dt_rank], dim=-1)
-        B, C = self._input_and_output(selective)
+        delta, A, B, C = self.selected(a)
         return self._recurrence(  # type: ignore[return-value]
             a,
-            low_rank @ self.dt_proj.weight.t(),
-            -torch.exp(self.A_log.float() if self.A_log.dtype in (torch.float16, torch.bfloat16) else self.A_log),
+            delta,
+            A,
             B,
             C,
             self.D,
@@ -117,8 +115,19 @@ class Mamba(StreamingLayer):
             return_last=True,
         )
 
+    def selected(self, a: Float[Tensor, "tokens inner"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Step sizes before bias and softplus, A, and what is selected by each token: B and C."""
+        low_rank, selective = self.x_proj(a).tensor_split([self.dt_rank], dim=-1)
+        A_log = self.A_log.float() if self.A_log.dtype in (torch.float16, torch.bfloat16) else self.A_log
+        return low_rank @ self.dt_proj.weight.t(), -torch.exp(A_log), *self._input_and_output(selective)
+
     # What the variants in files of their own replace.
     _recurrence = staticmethod(selective_scan)
+
+    @staticmethod
+    def decay(exponent: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        r"""What a state is multiplied by, of :math:`\Delta A`."""
+        return torch.exp(exponent)
 
     def _selective_rows(self) -> int:
         return 2 * self.state_size

@@ -74,7 +74,7 @@ class Mamba2(StreamingLayer):
         self.dt_min, self.dt_max = dt_min, dt_max
         convolved = inner + 2 * groups * state_size
         self.in_proj = nn.Linear(channels, inner + convolved + self.heads, bias=False)
-        self.conv1d = CausalConv(convolved, conv_size)
+        self.conv1d = CausalConv(convolved, conv_size, silu=True)
         self.dt_bias = nn.Parameter(torch.empty(self.heads))
         self.A_log = nn.Parameter(torch.empty(self.heads))
         self.D = nn.Parameter(torch.empty(self.heads))
@@ -97,10 +97,7 @@ class Mamba2(StreamingLayer):
     ) -> tuple[Float[Tensor, "tokens channels"], Mamba2State | None]:
         """The equations above, each segment causally."""
         conv, ssm = (None, None) if state is None else state
-        projected = self.groups * self.state_size
-        z, xBC, dt = self.in_proj(x).split([self.inner, self.inner + 2 * projected, self.heads], dim=-1)
-        xBC, conv = self.conv1d(xBC, topology, conv)
-        a, B, C = silu(xBC).split([self.inner, projected, projected], dim=-1)
+        (z, a, B, C, dt), conv = self.selected(x, topology, conv)
 
         def per_channel(values: Tensor) -> Tensor:
             return values.repeat_interleave(self.head_size, dim=-1)
@@ -109,8 +106,8 @@ class Mamba2(StreamingLayer):
             a,
             per_channel(dt),
             -per_channel(torch.exp(self.A_log))[:, None].expand(-1, self.state_size),
-            B.unflatten(-1, (self.groups, self.state_size)),
-            C.unflatten(-1, (self.groups, self.state_size)),
+            B,
+            C,
             per_channel(self.D),
             delta_bias=per_channel(self.dt_bias),
             delta_softplus=True,
@@ -119,6 +116,17 @@ class Mamba2(StreamingLayer):
             return_last=True,
         )
         return self.out_proj(self.norm(scanned * silu(z))), None if conv is None else Mamba2State(conv, ssm)
+
+    def selected(
+        self, x: Float[Tensor, "tokens channels"], topology: Ragged, conv: Tensor | None = None
+    ) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor | None]:
+        """Gate, what enters the scan, B and C of each group, and step sizes before bias and softplus; then the past."""
+        projected = self.groups * self.state_size
+        z, xBC, dt = self.in_proj(x).split([self.inner, self.inner + 2 * projected, self.heads], dim=-1)
+        xBC, conv = self.conv1d(xBC, topology, conv)
+        a, B, C = xBC.split([self.inner, projected, projected], dim=-1)
+        B, C = (part.unflatten(-1, (self.groups, self.state_size)) for part in (B, C))
+        return (z, a, B, C, dt), conv
 
     def initial_state(self, streams: int) -> Mamba2State:
         """The state before the first token of each stream."""

@@ -62,7 +62,7 @@ class MatrixMemory(StreamingLayer):
         positive(key_size=self.key_size, value_size=self.value_size)
         self.projected = [heads * size for size in (self.key_size, steps * self.key_size, steps * self.value_size)]
         self.in_proj = nn.Linear(channels, sum(self.projected), bias=False)
-        self.conv1d = CausalConv(sum(self.projected), conv_size, bias=False)
+        self.conv1d = CausalConv(sum(self.projected), conv_size, bias=False, silu=True)
         self.gate_proj = nn.Linear(channels, heads * self.value_size, bias=False) if output_gate else None
         self.norm = nn.RMSNorm(self.value_size, eps=norm_eps)
         self.out_proj = nn.Linear(heads * self.value_size, channels, bias=False)
@@ -78,18 +78,23 @@ class MatrixMemory(StreamingLayer):
         """The equations above, each segment causally."""
         conv, memory = (None, None) if state is None else state
         qkv, conv = self.conv1d(self.in_proj(x), topology, conv)
-        q, k, v = silu(qkv).split(self.projected, dim=-1)
-        o, memory = self.remember(
-            x,
-            q.unflatten(-1, (self.heads, self.key_size)),
-            k.unflatten(-1, (self.heads, self.steps, self.key_size)),
-            v.unflatten(-1, (self.heads, self.steps, self.value_size)),
-            topology,
-            memory,
-        )
+        o, memory = self.remember(x, *self.heads_of(qkv), topology, memory)
         o = self.norm(o).flatten(1)
         o = o if self.gate_proj is None else o * silu(self.gate_proj(x))
         return self.out_proj(o), None if conv is None else MatrixState(conv, memory)
+
+    def heads_of(
+        self, qkv: Float[Tensor, "tokens projected"]
+    ) -> tuple[
+        Float[Tensor, "tokens heads dk"], Float[Tensor, "tokens heads steps dk"], Float[Tensor, "tokens heads steps dv"]
+    ]:
+        """Queries, keys and values, of what the convolution gives."""
+        q, k, v = qkv.split(self.projected, dim=-1)
+        return (
+            q.unflatten(-1, (self.heads, self.key_size)),
+            k.unflatten(-1, (self.heads, self.steps, self.key_size)),
+            v.unflatten(-1, (self.heads, self.steps, self.value_size)),
+        )
 
     def remember(
         self,

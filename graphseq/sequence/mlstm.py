@@ -69,7 +69,7 @@ class MLSTM(MatrixMemory):
         memory: MLSTMMemory | None,
     ) -> tuple[Float[Tensor, "tokens heads dv"], MLSTMMemory]:
         """The equations above, scaled."""
-        log_forget, log_input = logsigmoid(self.forget_gate(x)), self.input_gate(x)
+        log_forget, log_input = self.gates(x)
         matrix, entering = (None, None) if memory is None else memory
         scale, before, last = _log_scale(log_forget.detach(), log_input.detach(), topology, entering)
         key = k.squeeze(2) * (log_input - scale).exp()[..., None] * self.key_size**-0.5
@@ -77,6 +77,12 @@ class MLSTM(MatrixMemory):
         read, matrix = linear_attention(q, key, value, log_forget + before - scale, topology, matrix)
         o, normaliser = read[..., :-1], read[..., -1:]
         return o / torch.maximum(normaliser.abs(), (-scale).exp()[..., None]), MLSTMMemory(matrix, last)
+
+    def gates(
+        self, x: Float[Tensor, "tokens channels"]
+    ) -> tuple[Float[Tensor, "tokens heads"], Float[Tensor, "tokens heads"]]:
+        r""":math:`\log f_t` and :math:`\log i_t`."""
+        return logsigmoid(self.forget_gate(x)), self.input_gate(x)
 
     def initial_memory(self, streams: int) -> MLSTMMemory:
         """The memory before the first token of each stream."""

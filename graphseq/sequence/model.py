@@ -19,7 +19,7 @@ from graphseq.sequence.divergent_mamba import DivergentMamba
 from graphseq.sequence.dss import DSSExp, DSSSoftmax
 from graphseq.sequence.gated_delta_net import GatedDeltaNet
 from graphseq.sequence.gla import GLA
-from graphseq.sequence.layer import SequenceLayer, State, StreamingLayer, one_token_each, positive
+from graphseq.sequence.layer import SequenceLayer, State, StreamingLayer, episodes, one_token_each, positive
 from graphseq.sequence.long_conv import LongConv
 from graphseq.sequence.lru import LRU
 from graphseq.sequence.lssl import LSSL
@@ -211,6 +211,8 @@ class PathModel(SequenceModel):
         layers: depth.
         dropout: after each layer.
         options: further arguments of the layer.
+        resets: whether a node that ``starts`` marks begins an episode, cut from what came before by
+            :func:`~graphseq.sequence.episodes`; :class:`~graphseq.data.ResettableMemory` has such nodes.
 
     Raises:
         ValueError: if ``level`` is another one.
@@ -228,6 +230,7 @@ class PathModel(SequenceModel):
         layers: int = 2,
         dropout: float = 0.0,
         options: Mapping[str, Any] | None = None,
+        resets: bool = False,
     ) -> None:
         super().__init__(
             in_channels, out_channels, layer, channels=channels, layers=layers, dropout=dropout, options=options
@@ -235,9 +238,10 @@ class PathModel(SequenceModel):
         if level != "node":
             raise ValueError(f"level must be 'node', since every token has an output, got {level!r}")
         self.level = level
+        self.needs = ("starts",) if resets else ()
         chosen = "".join(f", {name}={value}" for name, value in (options or {}).items())
         # By which a record of results tells the layers apart.
-        self.title = f"{layer}{chosen}"
+        self.title = f"{layer}{chosen}{', resets' if resets else ''}"
 
     def forward(  # type: ignore[override]
         self,
@@ -247,6 +251,7 @@ class PathModel(SequenceModel):
         edge_attr: Tensor | None = None,
         *,
         batch_size: int | None = None,
+        starts: Bool[Tensor, " nodes"] | None = None,
     ) -> Float[Tensor, "nodes out"]:
         """Predict every node.
 
@@ -256,7 +261,11 @@ class PathModel(SequenceModel):
             batch: graph of each node, sorted; one graph without it.
             edge_attr: not read.
             batch_size: number of graphs.
+            starts: whether a node is the first of an episode.
         """
+        if self.needs and starts is None:
+            raise ValueError("starts must be given to a model with resets, got none")
         if batch is None:
             batch = torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
-        return super().forward(x, Ragged.from_batch(batch, batch_size))
+        topology = Ragged.from_batch(batch, batch_size)
+        return super().forward(x, topology if starts is None else episodes(starts, topology))

@@ -27,6 +27,12 @@ class SignedMamba(Mamba):
     Cost: the states of all tokens are held in memory, inner width times ``state_size`` numbers a token.
     """
 
+    @staticmethod
+    def decay(exponent: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        r"""What a state is multiplied by, of :math:`\Delta A`."""
+        # Near one as 1 + 2 (e^x - 1), which does not cancel.
+        return 1 + 2 * torch.expm1(exponent)
+
     def _recurrence(  # type: ignore[override]
         self,
         u: Float[Tensor, "T d"],
@@ -44,8 +50,7 @@ class SignedMamba(Mamba):
         return_last: bool,
     ) -> tuple[Tensor, Tensor]:
         delta = softplus(delta + delta_bias)
-        # Near one as 1 + 2 (e^x - 1), which does not cancel.
-        decay = 1 + 2 * torch.expm1(delta[..., None] * A)
-        states = linear_scan(decay, (delta * u)[..., None] * B[:, None], topology, initial=initial)
+        source = (delta * u)[..., None] * B[:, None]
+        states = linear_scan(self.decay(delta[..., None] * A), source, topology, initial=initial)
         y = torch.einsum("tdn,tn->td", states, C) + D * u
         return y * silu(z), last_states(states, topology, initial)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graphseq.training.datamodule import GraphDataModule
-    from graphseq.training.forecast import ForecastTask, SeriesDataModule
+    from graphseq.training.forecast import ForecastTask
     from graphseq.training.run_folder import RunFolder
     from graphseq.training.seeding import EpochSeed
+    from graphseq.training.series import SeriesDataModule
     from graphseq.training.task import GraphTask
 
 __all__ = ["EpochSeed", "ForecastTask", "GraphDataModule", "GraphTask", "RunFolder", "SeriesDataModule"]
@@ -20,7 +21,7 @@ _HOME = {
     "GraphDataModule": "datamodule",
     "GraphTask": "task",
     "RunFolder": "run_folder",
-    "SeriesDataModule": "forecast",
+    "SeriesDataModule": "series",
 }
 
 

@@ -15,17 +15,19 @@ def read_history(csv: Path) -> pd.DataFrame:
     return pd.read_csv(csv).groupby("epoch").first()
 
 
-def plot_curves(history: pd.DataFrame, metric: str, path: Path, *, best_epoch: int | None = None) -> None:
-    """Draw loss and metric of training and validation over epochs.
+def plot_curves(
+    history: pd.DataFrame, quantities: tuple[str, str], path: Path, *, best_epoch: int | None = None
+) -> None:
+    """Draw two quantities of training and validation over epochs.
 
     Args:
         history: see :func:`read_history`.
-        metric: name of the metric.
+        quantities: names of the two, such as loss and metric.
         path: where the picture goes.
         best_epoch: marked if given.
     """
     figure = Figure(figsize=(9, 3.5), layout="constrained")
-    for axes, quantity in zip(figure.subplots(1, 2), ("loss", metric), strict=True):
+    for axes, quantity in zip(figure.subplots(1, 2), quantities, strict=True):
         for split, colour in _COLOURS.items():
             if f"{split}/{quantity}" in history:
                 values = history[f"{split}/{quantity}"].dropna()

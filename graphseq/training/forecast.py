@@ -1,133 +1,39 @@
-"""Forecasting under Lightning: windows of a series, and the task of predicting what follows."""
+"""Forecasting under Lightning: the task of predicting what follows a window of a series."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 
-from graphseq.data.series import Scaling, Series, Window, Windows, load_series, series_names
-from graphseq.data.series.windows import Part
-from graphseq.training.loading import epoch_loader
+from graphseq.data.series import Scaling, Series, Window
+from graphseq.training.forecast_picture import plot_forecast
 from graphseq.training.optimisation import parameter_groups, warmup_cosine
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-class SeriesDataModule(pl.LightningDataModule):
-    """Windows of a named series, or of a file of your own, for training, validation and test.
-
-    Every window is used in every part: validation and test never drop the last batch.
-
-    Args:
-        name: one of :func:`graphseq.data.series.series_names`, or the path of a CSV file.
-        lookback: rows that a model sees.
-        horizon: rows that it forecasts.
-        root: folder for raw files.
-        mirror: folder with raw files, looked into before anything is downloaded.
-        batch_size: windows in a step, over all processes.
-        num_workers: processes that load.
-        scale: standardise by the training rows.
-        options: for a CSV file, the arguments of :meth:`~graphseq.data.series.Series.from_csv`.
-        seed: of the order of training windows; that of ``seed_everything`` if not given.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        lookback: int = 96,
-        horizon: int = 96,
-        root: str | None = None,
-        mirror: str | None = None,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        scale: bool = True,
-        options: dict[str, Any] | None = None,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.name: str = name
-        self.lookback, self.horizon = lookback, horizon
-        self.root, self.mirror, self.scale = root, mirror, scale
-        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
-        self.options = options or {}
-        self._series: Series | None = None
-        self._scaling: Scaling | None = None
-
-    @classmethod
-    def from_series(cls, series: Series, **arguments: Any) -> SeriesDataModule:
-        """Windows of a series of your own; ``arguments`` as above."""
-        module = cls(series.name, **arguments)
-        module._series = series
-        return module
-
-    @property
-    def series(self) -> Series:
-        """The series, loaded on first use."""
-        if self._series is None:
-            if self.name in series_names():
-                self._series = load_series(self.name, self.root, self.mirror)
-            elif self.name.endswith((".csv", ".csv.gz")):
-                self._series = Series.from_csv(self.name, **self.options)
-            else:
-                known = ", ".join(series_names())
-                raise ValueError(f"name must be a known series ({known}) or the path of a CSV file, got {self.name!r}")
-        return self._series
-
-    @property
-    def scaling(self) -> Scaling:
-        """How values are scaled."""
-        if self._scaling is None:
-            series = self.series
-            self._scaling = Scaling.of(series) if self.scale else Scaling.identity(series.num_variates)
-        return self._scaling
-
-    def windows(self, part: Part) -> Windows:
-        """The windows of a part."""
-        return Windows(self.series, part, self.lookback, self.horizon, self.scaling)
-
-    def prepare_data(self) -> None:
-        _ = self.series
-
-    def setup(self, stage: str) -> None:
-        _ = self.scaling
-
-    def train_dataloader(self) -> DataLoader:
-        return self._loader("train", shuffle=True)
-
-    def val_dataloader(self) -> DataLoader:
-        return self._loader("val")
-
-    def test_dataloader(self) -> DataLoader:
-        return self._loader("test")
-
-    def predict_dataloader(self) -> DataLoader:
-        return self._loader("test")
-
-    def _loader(self, part: Part, *, shuffle: bool = False) -> DataLoader:
-        return epoch_loader(
-            DataLoader,
-            self.windows(part),
-            self.trainer,
-            batch_size=self.batch_size,
-            num_workers=self.num_workers,
-            shuffle=shuffle,
-            seed=self.seed,
-        )
+    from graphseq.training.series import SeriesDataModule
 
 
 class ForecastTask(pl.LightningModule):
     r"""Train a forecaster on the mean squared error of all steps and variates that were observed.
 
-    The network is made as ``network(lookback, horizon, variates=…)`` once the data are known, and called as
+    The network is made as ``network(lookback, horizon, variates)`` once the data are known, and called as
     ``network(past, observed)``; if it has a method ``prepare``, that gets the training windows before the first step.
     Every epoch logs ``{train,val,test}/mse`` and ``…/mae``, sums over all values divided by their exact number, so that
     they do not depend on the batch size, and ``…/score``, the negative of the first.
+
+    A checkpoint holds the sizes of the network and the scale of the series, so that
+    ``ForecastTask.load_from_checkpoint(path).forecast(series)`` goes on where the series ends.
 
     Args:
         network: makes the network.
@@ -136,28 +42,52 @@ class ForecastTask(pl.LightningModule):
         warmup_epochs: epochs of linear warm-up, before half a cosine to zero at the last epoch.
     """
 
+    curves = ("mse", "mae")
+    """What the run folder draws."""
+
     def __init__(
         self,
-        network: Callable[[int, int], nn.Module],
+        network: Callable[[int, int, int], nn.Module],
         lr: float = 1e-3,
         weight_decay: float = 0.0,
         warmup_epochs: int = 0,
     ) -> None:
         super().__init__()
+        self.save_hyperparameters(logger=False)
+        if callable(self.hparams["network"]):
+            # Only the command line's description of a network is plain data that a checkpoint may hold.
+            self.save_hyperparameters(ignore=["network"], logger=False)
         self.make_network: Callable[..., nn.Module] = network
         self.lr, self.weight_decay, self.warmup_epochs = lr, weight_decay, warmup_epochs
         self.network: nn.Module | None = None
+        self.sizes: dict[str, int] = {}
+        self.scaling: Scaling | None = None
         self.errors = nn.ModuleDict({f"{part}_{name}": _mean() for part in _PARTS for name in _METRICS})
 
     def build(self, lookback: int, horizon: int, variates: int) -> nn.Module:
         """Make the network; a second call changes nothing."""
         if self.network is None:
-            self.network = self.make_network(lookback, horizon, variates=variates)
+            self.sizes = {"lookback": lookback, "horizon": horizon, "variates": variates}
+            self.network = self.make_network(lookback, horizon, variates)
         return self.network
 
     def configure_model(self) -> None:
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        try:
+            data: SeriesDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        except RuntimeError:
+            # No trainer: a checkpoint is being loaded, and brings its sizes.
+            return
         self.build(data.lookback, data.horizon, data.series.num_variates)
+        self.scaling = data.scaling
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        scaling = self.scaling or Scaling.identity(self.sizes["variates"])
+        checkpoint["series"] = {**self.sizes, "mean": scaling.mean, "std": scaling.std}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        stored = dict(checkpoint["series"])
+        self.scaling = Scaling(stored.pop("mean"), stored.pop("std"))
+        self.build(**stored)
 
     def on_fit_start(self) -> None:
         prepare = getattr(self.network, "prepare", None)
@@ -167,13 +97,13 @@ class ForecastTask(pl.LightningModule):
 
     def forward(self, past: Tensor, observed: Tensor | None = None) -> Tensor:
         """Forecasts of a batch, on the scale of its windows."""
-        if self.network is None:
-            raise ValueError("the network is made with its data: call build(lookback, horizon, variates) or fit first")
-        return self.network(past, observed)
+        return self._made(past, observed)
 
-    def training_step(self, window: Window) -> Tensor:
+    def training_step(self, window: Window) -> Tensor | None:
         error = self._errors(window, "train")
-        return (error.square() * window.future_observed).sum() / window.future_observed.sum().clamp(min=1)
+        loss = (error.square() * window.future_observed).sum() / window.future_observed.sum().clamp(min=1)
+        # What is solved in closed form, or repeats the past, has nothing to train.
+        return loss if loss.requires_grad else None
 
     def validation_step(self, window: Window) -> None:
         self._errors(window, "val")
@@ -193,9 +123,86 @@ class ForecastTask(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self._log("test")
 
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        optimizer = torch.optim.AdamW(parameter_groups(self, self.weight_decay), lr=self.lr)
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]] | None:
+        groups = parameter_groups(self, self.weight_decay)
+        if not groups:
+            return None
+        optimizer = torch.optim.AdamW(groups, lr=self.lr)
         return [optimizer], [warmup_cosine(optimizer, self.warmup_epochs, self.trainer.max_epochs or 1)]
+
+    @torch.no_grad()
+    def forecast(self, series: Series) -> pd.DataFrame:
+        """What follows the last row of a series: one row a time, one column a variate, in the units of the series.
+
+        Time goes on by the median step, where the series has stamps.
+
+        Args:
+            series: with the variates that the network was trained on; its last rows are read.
+
+        Raises:
+            ValueError: if it has fewer rows than the network looks back, or another number of variates.
+        """
+        import pandas as pd
+
+        past, observed = self._last_window(series)
+        was_training = self.training
+        future = self.eval()(past[None].to(self.device), observed[None].to(self.device))[0].cpu()
+        self.train(was_training)
+        rows = self._scaling.restored(future.t().double())
+        return pd.DataFrame(rows.numpy(), columns=list(series.names), index=_later(series, len(rows)))
+
+    def write_predictions(self, batches: list[Tensor], folder: Path, data: SeriesDataModule) -> str:
+        """Forecasts of the test windows, of what follows the file, and a picture of both, into a run folder.
+
+        Args:
+            batches: what :meth:`predict_step` returned.
+            folder: where they go.
+            data: what was predicted.
+
+        Returns:
+            A sentence that says what is where.
+        """
+        forecasts = torch.cat(batches)
+        torch.save({"forecast": data.scaling.restored(forecasts.mT).mT.contiguous()}, folder / "predictions.pt")
+        ahead = self.forecast(data.series)
+        ahead.to_csv(folder / "forecast.csv", index_label="time" if data.series.time is not None else "row")
+        plot_forecast(self._made, data, folder / "forecast.png")
+        return (
+            f"{len(forecasts)} test windows in {folder / 'predictions.pt'}, the {len(ahead)} rows after the last in "
+            f"{folder / 'forecast.csv'}, pictures in {folder / 'forecast.png'}"
+        )
+
+    def result(self, data: SeriesDataModule) -> dict[str, Any]:
+        """What a record of results says about the data and the metric."""
+        return {
+            "task": f"forecast of {data.horizon} rows from {data.lookback}",
+            "dataset": data.series.name,
+            "metric": "mse",
+            "maximize": False,
+        }
+
+    @property
+    def _made(self) -> nn.Module:
+        if self.network is None:
+            raise ValueError("the network is made with its data: call build(lookback, horizon, variates) or fit first")
+        return self.network
+
+    @property
+    def _scaling(self) -> Scaling:
+        return self.scaling or Scaling.identity(self.sizes["variates"])
+
+    def _last_window(self, series: Series) -> tuple[Tensor, Tensor]:
+        _ = self._made
+        lookback, variates = self.sizes["lookback"], self.sizes["variates"]
+        if series.num_variates != variates:
+            raise ValueError(f"series must have the {variates} variates of training, got {series.num_variates}")
+        if len(series) < lookback:
+            raise ValueError(f"series must have the {lookback} rows that are looked back on, got {len(series)}")
+        values = self._scaling.scaled(series.values[-lookback:].double())
+        observed = torch.ones_like(values, dtype=torch.bool)
+        if series.observed is not None:
+            observed = series.observed[-lookback:]
+        return values.masked_fill(~observed, 0).t().float(), observed.t()
 
     def _errors(self, window: Window, part: str) -> Tensor:
         window = Window(*window)
@@ -222,3 +229,11 @@ _PARTS, _METRICS = ("train", "val", "test"), ("mse", "mae")
 def _mean() -> MeanMetric:
     # In double precision the sum over a test set is exact to the last printed digit whatever the batches.
     return MeanMetric().set_dtype(torch.float64)  # type: ignore[return-value]
+
+
+def _later(series: Series, rows: int) -> np.ndarray:
+    """Time stamps, or row numbers, of the rows that follow a series."""
+    steps = np.arange(1, rows + 1)
+    if series.time is None:
+        return len(series) - 1 + steps
+    return series.time[-1] + steps * np.median(np.diff(series.time))

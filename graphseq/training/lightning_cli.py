@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from graphseq.training.datamodule import GraphDataModule
+from graphseq.training.kinds import KINDS, kind_of
 from graphseq.training.parser import SuggestingParser
 from graphseq.training.quiet import expected_warnings_ignored
 from graphseq.training.run_folder import RunFolder
 from graphseq.training.seeding import EpochSeed
-from graphseq.training.task import GraphTask
 
 _VERSION = "GRAPHSEQ_RUN_VERSION"
 TRAINER_DEFAULTS = {
@@ -30,10 +30,11 @@ TRAINER_DEFAULTS = {
 
 
 class GraphCLI(LightningCLI):
-    """Lightning's command line for :class:`GraphTask` on a :class:`GraphDataModule`, in a :class:`RunFolder`.
+    """Lightning's command line for a task and its data, in a :class:`RunFolder`.
 
-    ``fit`` ends with a test of the best checkpoint. ``--resume`` goes on with the run of the same name and version, if
-    it has a checkpoint.
+    ``task``, in a preset or as ``--task``, says which of :data:`~graphseq.training.kinds.KINDS` it is; without it, a
+    :class:`GraphTask` on a :class:`GraphDataModule`. ``fit`` ends with a test of the best checkpoint. ``--resume`` goes
+    on with the run of the same name and version, if it has a checkpoint.
 
     Args:
         args: words of a command line, or a parsed configuration as a dictionary.
@@ -45,10 +46,16 @@ class GraphCLI(LightningCLI):
     def __init__(self, args: Sequence[str] | dict[str, Any], *, run: bool = True) -> None:
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        try:
+            self.kind = kind_of(args)
+        except ValueError as error:
+            print(f"graphseq: error: {error}", file=sys.stderr)
+            raise SystemExit(2) from error
+        task, data = KINDS[self.kind]()
         with expected_warnings_ignored():
             super().__init__(
-                GraphTask,
-                GraphDataModule,
+                task,
+                data,
                 args=args if isinstance(args, dict) else list(args),
                 run=run,
                 trainer_defaults=TRAINER_DEFAULTS,
@@ -60,6 +67,7 @@ class GraphCLI(LightningCLI):
             )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--task", type=str, default=self.kind, help=f"What is learned: {', '.join(KINDS)}.")
         parser.add_class_arguments(RunFolder, "run")
         parser.add_argument("--resume", action="store_true", help="Go on from the run's last checkpoint, if any.")
 
@@ -77,7 +85,7 @@ class GraphCLI(LightningCLI):
         config = self.config[self.subcommand]
         network = config.model.network
         kind = network.class_path if isinstance(network, Namespace) else network
-        config.run.name = config.run.name or f"{config.data.name}-{kind.rpartition('.')[2]}"
+        config.run.name = config.run.name or f"{Path(config.data.name).name}-{kind.rpartition('.')[2]}"
         config.run.version = config.run.version or _new_version()
 
     def instantiate_classes(self) -> None:
@@ -102,7 +110,7 @@ class GraphCLI(LightningCLI):
             strategy = "ddp_find_unused_parameters_true"
         return self._instantiate_trainer({**config, "logger": logger, "strategy": strategy, **kwargs}, callbacks)
 
-    def fit(self, model: GraphTask, **kwargs: Any) -> None:
+    def fit(self, model: pl.LightningModule, **kwargs: Any) -> None:
         if self._get(self.config, "resume") and self.folder.last_checkpoint.exists():
             kwargs["ckpt_path"] = self.folder.last_checkpoint
         self.trainer.fit(model, **{**kwargs, "weights_only": True})
@@ -110,22 +118,19 @@ class GraphCLI(LightningCLI):
             best = self.folder.best_checkpoint
             self.trainer.test(model, datamodule=self.datamodule, ckpt_path=best, weights_only=True)
 
-    def validate(self, model: GraphTask, **kwargs: Any) -> None:
+    def validate(self, model: pl.LightningModule, **kwargs: Any) -> None:
         self.trainer.validate(model, **{**kwargs, "weights_only": True})
 
-    def test(self, model: GraphTask, **kwargs: Any) -> None:
+    def test(self, model: pl.LightningModule, **kwargs: Any) -> None:
         self.trainer.test(model, **{**kwargs, "weights_only": True})
 
-    def predict(self, model: GraphTask, **kwargs: Any) -> None:
-        """Predict the test set into ``predictions.pt`` of the run folder: ``logits`` and their ``key``."""
+    def predict(self, model: pl.LightningModule, **kwargs: Any) -> None:
+        """Predict the test set, and leave in the run folder what the task makes of it."""
         batches: list[Any] = (
             self.trainer.predict(model, **{**kwargs, "return_predictions": True, "weights_only": True}) or []
         )
-        together = {name: torch.cat([batch[name] for batch in batches]) for name in ("logits", "key")}
-        path = self.folder.path / "predictions.pt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(together, path)
-        print(f"predictions of {together['logits'].shape[0]} rows in {path}")
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        print(model.write_predictions(batches, self.folder.path, self.datamodule))  # type: ignore[operator]
 
 
 def _new_version() -> str:

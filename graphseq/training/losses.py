@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional
+from torch_geometric.utils import scatter
 
 from graphseq.data import Task
 
@@ -42,17 +44,38 @@ class Elementwise:
         return total, labelled.sum().to(logits.dtype)
 
 
-def make_loss(task: Task, class_weights: list[float] | None = None) -> Loss:
+class Balanced:
+    """Cross entropy, its mean taken in each class and then over the classes of a batch, so that a rare one counts as
+    much as a frequent one. What comes out is not calibrated: probabilities are those of equally frequent classes."""
+
+    def __call__(self, logits: Float[Tensor, "rows outputs"], y: Shaped[Tensor, "..."]) -> tuple[Tensor, Tensor]:
+        if y.is_floating_point():
+            labelled = ~y.isnan()
+            logits, target = logits[labelled], y[labelled]
+            losses = functional.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="none")
+            y, classes = target.long(), 2
+        else:
+            losses, classes = functional.cross_entropy(logits, y, reduction="none"), logits.shape[1]
+        means = scatter(losses, y, dim_size=classes, reduce="mean")
+        return means.sum(), (torch.bincount(y, minlength=classes) > 0).sum().to(losses.dtype)
+
+
+def make_loss(task: Task, class_weights: list[float] | Literal["balanced"] | None = None) -> Loss:
     """Cross entropy for classes, its binary form for labels, and for real targets the absolute or squared error,
     whichever the task's metric (MAE or RMSE) is made of.
 
     Args:
         task: what is predicted.
-        class_weights: for a multiclass task, the weight of each class.
+        class_weights: for a multiclass task, the weight of each class; for a multiclass or binary one, ``"balanced"``,
+            see :class:`Balanced`.
 
     Raises:
         ValueError: if the weights do not fit the task.
     """
+    if class_weights == "balanced":
+        if task.kind not in ("multiclass", "binary"):
+            raise ValueError(f"class_weights can be 'balanced' for a multiclass or binary task, got a {task.kind} task")
+        return Balanced()
     if class_weights is not None and (task.kind != "multiclass" or len(class_weights) != task.num_outputs):
         raise ValueError(
             f"class_weights must hold a weight for each class of a multiclass task, got {len(class_weights)} weights "

@@ -25,7 +25,8 @@ def repeat(words: Sequence[str]) -> Record:
     plan.pop("config", None)
     seeds, splits = plan.pop("seeds"), plan.pop("splits")
     name, folder = plan.pop("name"), plan.pop("results")
-    runs = [_fit(plan, seed, split) for seed, split in itertools.product(seeds, splits or [plan["data"]["split"]])]
+    # A series has one split.
+    runs = [_fit(plan, seed, split) for seed, split in itertools.product(seeds, splits or [plan["data"].get("split")])]
     record = _record(runs, command, seeds)
     path = record.write(folder, name or runs[0].folder.name)
     print(f"{record.metric} {record.value} over {len(runs)} runs, in {path}")
@@ -47,28 +48,30 @@ def integers(text: str | list[int]) -> list[int]:
     return text if isinstance(text, list) else [int(word) for word in str(text).split(",")]
 
 
-def _fit(plan: dict[str, Any], seed: int, split: int) -> GraphCLI:
+def _fit(plan: dict[str, Any], seed: int, split: int | None) -> GraphCLI:
     version = plan["run"]["version"] or time.strftime("%Y-%m-%d_%H-%M-%S")
-    run = {**plan["run"], "version": f"{version}_seed{seed}_split{split}"}
-    config = {**plan, "seed_everything": seed, "data": {**plan["data"], "split": split}, "run": run}
+    version += f"_seed{seed}" + ("" if split is None else f"_split{split}")
+    data = plan["data"] if split is None else {**plan["data"], "split": split}
+    config = {**plan, "seed_everything": seed, "data": data, "run": {**plan["run"], "version": version}}
     return GraphCLI({"subcommand": "fit", "fit": config})
 
 
 def _record(runs: list[GraphCLI], command: str, seeds: list[int]) -> Record:
-    task, first = runs[0].datamodule.benchmark.task, runs[0]
+    first = runs[0]
     outcomes = [cli.folder.outcome for cli in runs]
+    result = first.model.result(first.datamodule)
+    further = {name for name in outcomes[0]["test"] if name not in (result["metric"], "loss", "score")}
     return Record.of_values(
-        [outcome["test"][task.metric] for outcome in outcomes],
-        task=f"{task.level} {task.kind}",
-        dataset=first.datamodule.name,
-        split=", ".join(sorted({str(cli.datamodule.split) for cli in runs})),
+        [outcome["test"][result["metric"]] for outcome in outcomes],
+        **result,
+        split=", ".join(sorted({str(getattr(cli.datamodule, "split", "by time")) for cli in runs})),
         model=getattr(first.model.network, "title", type(first.model.network).__name__),
-        metric=task.metric,
-        maximize=task.maximize,
         seeds=seeds,
         params=outcomes[0]["parameters"],
         budget=f"{first.trainer.max_epochs} epochs",
         command=command,
         epochs=[outcome["epochs"] for outcome in outcomes],
+        further={name: [outcome["test"][name] for outcome in outcomes] for name in sorted(further)},
+        validation=[outcome["val"][result["metric"]] for outcome in outcomes],
         runs=[str(cli.folder.path) for cli in runs],
     )

@@ -36,6 +36,8 @@ class Record:
         values: of the single runs.
         epochs: that the single runs took.
         runs: folders of the single runs.
+        further: other test metrics, by name, of the single runs.
+        validation: the metric of the single runs on their validation part, at the epoch that was tested.
     """
 
     task: str
@@ -54,6 +56,8 @@ class Record:
     values: list[float] = dataclasses.field(default_factory=list)
     epochs: list[int] = dataclasses.field(default_factory=list)
     runs: list[str] = dataclasses.field(default_factory=list)
+    further: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    validation: list[float] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.source != "measured" and not self.source.startswith("published: "):

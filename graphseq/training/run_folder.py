@@ -114,9 +114,8 @@ class RunFolder(pl.Callback):
             best = int(history["val/score"].idxmax())
             outcome |= {"best_epoch": best, "val": _of_split(history.loc[best].to_dict(), "val")}
         self._update_outcome(outcome)
-        signature = getattr(pl_module, "signature", None)
-        metric = signature.task.metric if signature else "score"
-        plot_curves(history, metric, self.path / "curves.png", best_epoch=best)
+        quantities = getattr(pl_module, "curves", ("loss", "score"))
+        plot_curves(history, quantities, self.path / "curves.png", best_epoch=best)
 
     @rank_zero_only
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

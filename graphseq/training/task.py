@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import lightning.pytorch as pl
 import torch
@@ -18,6 +19,9 @@ from graphseq.training.losses import make_loss
 from graphseq.training.optimisation import parameter_groups, warmup_cosine
 from graphseq.training.scores import Predictions, score
 from graphseq.training.signature import Signature
+
+if TYPE_CHECKING:
+    from graphseq.training.datamodule import GraphDataModule
 
 
 class GraphTask(pl.LightningModule):
@@ -37,7 +41,8 @@ class GraphTask(pl.LightningModule):
         lr: learning rate of AdamW.
         weight_decay: decay of matrices; vectors and what is marked ``_no_weight_decay`` do not decay.
         warmup_epochs: epochs of linear warm-up, before half a cosine to zero at the last epoch.
-        class_weights: for a multiclass task, the weight of each class in the loss.
+        class_weights: for a multiclass task, the weight of each class in the loss; or, there and for a binary task,
+            ``"balanced"``, so that each class of a batch counts the same.
     """
 
     def __init__(
@@ -47,7 +52,7 @@ class GraphTask(pl.LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 0.0,
         warmup_epochs: int = 0,
-        class_weights: list[float] | None = None,
+        class_weights: list[float] | Literal["balanced"] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
@@ -137,6 +142,36 @@ class GraphTask(pl.LightningModule):
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         optimizer = torch.optim.AdamW(parameter_groups(self, self.weight_decay), lr=self.lr)
         return [optimizer], [warmup_cosine(optimizer, self.warmup_epochs, self.trainer.max_epochs or 1)]
+
+    @property
+    def curves(self) -> tuple[str, str]:
+        """What the run folder draws."""
+        return "loss", self._signature.task.metric
+
+    def write_predictions(self, batches: list[dict[str, Tensor]], folder: Path, data: GraphDataModule) -> str:
+        """Put logits and their keys together into ``predictions.pt`` of a run folder.
+
+        Args:
+            batches: what :meth:`predict_step` returned.
+            folder: where they go.
+            data: what was predicted.
+
+        Returns:
+            A sentence that says what is where.
+        """
+        together = {name: torch.cat([batch[name] for batch in batches]) for name in ("logits", "key")}
+        torch.save(together, folder / "predictions.pt")
+        return f"predictions of {together['logits'].shape[0]} rows in {folder / 'predictions.pt'}"
+
+    def result(self, data: GraphDataModule) -> dict[str, Any]:
+        """What a record of results says about the data and the metric."""
+        task = data.benchmark.task
+        return {
+            "task": f"{task.level} {task.kind}",
+            "dataset": data.name,
+            "metric": task.metric,
+            "maximize": task.maximize,
+        }
 
     @property
     def _signature(self) -> Signature:

@@ -25,7 +25,6 @@ from graphseq.plstm import (
     multitree_links,
 )
 from graphseq.plstm.mask import GridColumns, PackedColumns, reach
-from graphseq.plstm.routes import routes
 from graphseq.scan import Grid, Ragged
 from tests.plstm.gates import random_dag, random_lines
 
@@ -48,8 +47,8 @@ def _features(*shape, seed=0):
 
 def _largest_gain(topology, columns, gates):
     """Over all pairs of nodes and the heads; with transitions made positive, so that nothing cancels."""
-    one_hot = columns.one_hot(gates.mark)
-    return float(reach(routes(topology), one_hot, gates.source, gates.transition.abs(), gates.mark).max().detach())
+    positive = {**gates._asdict(), "transition": gates.transition.abs(), "direct": torch.zeros_like(gates.direct)}
+    return float(reach(columns.one_hot(gates.mark), HEADS, positive, topology).max().detach())
 
 
 def _graph_gain(kind, lines, scale, seed):

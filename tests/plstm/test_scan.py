@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from graphseq.plstm import plstm_scan, plstm_scan_four_ways
-from graphseq.plstm.mask import GridColumns, PackedColumns, is_smaller
+from graphseq.plstm.mask import GridColumns, PackedColumns, is_cheaper
 from graphseq.scan import Dag, Grid, Ragged, line_graph
 from tests.plstm.gates import random_dag, random_inputs, random_lines
 
@@ -185,12 +185,18 @@ def _no_edges(num_nodes):
     return line_graph(torch.empty(2, 0, dtype=torch.long), num_nodes)
 
 
-def test_the_form_with_less_to_keep_is_taken():
-    assert is_smaller(PackedColumns(Ragged.equal(64, 25)), 64 * 25, state=16 * 16)
-    assert is_smaller(GridColumns(8, 12, 12), 8 * 144, state=64 * 64)
-    assert not is_smaller(GridColumns(1, 64, 64), 4096, state=16 * 16)
+def test_the_cheaper_form_is_taken():
+    molecules, patches = PackedColumns(Ragged.equal(64, 25)), GridColumns(8, 8, 8)
+    assert is_cheaper(molecules, 64 * 25, state=16 * 16, written=True)
+    assert not is_cheaper(molecules, 64 * 25, state=16 * 16)
+    assert is_cheaper(molecules, 64 * 25, state=48 * 48)
+    assert is_cheaper(patches, 8 * 64, state=32 * 32, ways=4)
+    assert not is_cheaper(patches, 8 * 64, state=32 * 32)
+    assert not is_cheaper(GridColumns(1, 64, 64), 4096, state=16 * 16, ways=4)
     # One long graph makes all others pad.
-    assert not is_smaller(PackedColumns(Ragged(torch.tensor([0, 200, *range(201, 301)]))), 300, state=16 * 16)
+    uneven = PackedColumns(Ragged(torch.tensor([0, 200, *range(201, 301)])))
+    assert not is_cheaper(uneven, 300, state=16 * 16, written=True)
+    assert not is_cheaper(uneven, 300, state=48 * 48)
 
 
 def test_gradients_of_gradients(backend):

@@ -5,7 +5,17 @@ import json
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from graphseq.scan import Dag, Grid, Ragged, delta_scan, linear_scan, selective_scan
+from graphseq.scan import (
+    Dag,
+    Grid,
+    Ragged,
+    causal_conv,
+    delta_scan,
+    gated_scan,
+    line_graph,
+    linear_scan,
+    selective_scan,
+)
 
 
 def randn(*shape):
@@ -22,10 +32,17 @@ def operations():
     yield "initial", lambda a, b, h: linear_scan(a, b, ragged, initial=h), [randn(9, 3), randn(9, 3), randn(3, 3)]
     yield "graph", lambda a, b: linear_scan(a, b, graph), [randn(4, 1), randn(4, 3)]
     yield "grid", lambda a, b: linear_scan(a, b, grid), [randn(2, 2, 2, 3, 4, 2), randn(2, 2, 3, 4, 2)]
+    yield "conv", lambda x, w, b: causal_conv(x, w, b, ragged, silu=True), [randn(9, 4), randn(4, 3), randn(4)]
     inputs = [randn(9, 4), randn(9, 4), randn(4, 2), randn(9, 2), randn(9, 2)]
     yield "selective", lambda *x: selective_scan(*x, topology=ragged, delta_softplus=True), inputs
     inputs = [randn(9, 2, 3), randn(9, 2, 3), randn(9, 2, 4), randn(9, 2)]
     yield "delta", lambda *x: delta_scan(*x, topology=ragged), inputs
+    lines = line_graph(torch.tensor([[0, 1, 0, 3, 2], [1, 2, 2, 2, 4]]), 5)
+    vectors, gates = [randn(5, 2, 3) for _ in range(3)], [randn(5, 2), randn(lines.num_links, 2), randn(5, 2)]
+    yield "gated on a graph", lambda *x: gated_scan(*x, lines), [*vectors, *gates, randn(5, 2)]
+    vectors, cells = [randn(2, 3, 4, 2, 3) for _ in range(3)], (2, 3, 4, 2)
+    gates = [randn(4, 2, *cells), randn(4, 2, 2, *cells), randn(4, 2, *cells), randn(*cells)]
+    yield "gated on a grid", lambda *x: gated_scan(*x, grid), [*vectors, *gates]
 
 
 def error(scan, inputs):
@@ -38,6 +55,8 @@ def error(scan, inputs):
         out = run(*inputs)
         return [out, *torch.autograd.grad(out, inputs)]
 
+    # Each operation is a function of its own, not one more version of the last.
+    torch.compiler.reset()
     # First, so that no schedule is there yet.
     compiled = outcomes(torch.compile(loss, fullgraph=True, backend="aot_eager"))
     return max(float((a - b).detach().abs().max()) for a, b in zip(compiled, outcomes(loss), strict=True))

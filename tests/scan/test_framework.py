@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from graphseq.scan import Ragged, linear_scan, use_backend
 
 TOPOLOGY = Ragged(torch.tensor([0, 4, 4, 9]))
+_SCANS = ["sequence", "reversed", "initial", "graph", "grid", "conv", "selective", "delta"]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def compiled():
     return json.loads(run.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", ["sequence", "reversed", "initial", "graph", "grid", "selective", "delta"])
+@pytest.mark.parametrize("name", [*_SCANS, "gated on a graph", "gated on a grid"])
 def test_compiles_as_one_graph(compiled, name):
     assert compiled["errors"][name] < 1e-12
 

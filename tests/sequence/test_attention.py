@@ -22,7 +22,7 @@ def test_attention_is_its_equation():
             outputs[t, head] = scores.softmax(0) @ v[: t + 1, head]
     expected = outputs.flatten(1) @ layer.out_proj.weight.t()
     torch.testing.assert_close(layer(x, Ragged.equal(1, 12)), expected, rtol=1e-10, atol=1e-10)
-    # Segments of unequal length take the masked way.
+    # Of two segments the shorter one is padded.
     packed = layer(torch.cat([x, x[:5]]), Ragged(torch.tensor([0, 12, 17])))
     torch.testing.assert_close(packed, torch.cat([expected, expected[:5]]), rtol=1e-10, atol=1e-10)
 
@@ -42,6 +42,21 @@ def test_a_restarted_cache_shrinks_to_what_counts():
     state = layer.restart(state, torch.tensor([True, True]))
     _, state = layer.step(torch.randn(2, 8), state)
     assert state.keys.shape[2] == 1
+
+
+def test_no_pairs_of_tokens_are_held_without_a_past(monkeypatch):
+    """Also not where all streams were restarted, and what they held lies behind what they read now."""
+    layer = Attention(8, heads=2).double()
+    lengths = torch.tensor([7, 0, 3])
+    topology, x = Ragged(torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])), torch.randn(10, 8, dtype=torch.float64)
+    _, state = layer.advance(torch.randn(3, 20, 8, dtype=torch.float64), layer.initial_state(3))
+    state = layer.restart(state, torch.tensor([True, True, True]))
+    monkeypatch.setattr("graphseq.sequence.attention._seen", None)
+    y, state = layer.advance(x, state, topology)
+    torch.testing.assert_close(y, layer(x, topology), rtol=1e-10, atol=1e-10)
+    assert torch.equal(state.length, lengths)
+    with pytest.raises(TypeError, match="not callable"):
+        layer.advance(x, state, topology)
 
 
 def test_heads_that_do_not_fit_are_named():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
+from graphseq.data import ResettableMemory
 from graphseq.scan import Ragged
 from graphseq.sequence import LAYERS, PathModel, SequenceModel, StreamingLayer, episodes
 
@@ -81,6 +82,22 @@ def test_graphs_of_a_batch_are_segments():
     together = model(batch.x, batch.edge_index, batch.batch, batch_size=2)
     alone = torch.cat([model(data.x, data.edge_index) for data in graphs])
     torch.testing.assert_close(together, alone, rtol=1e-10, atol=1e-10)
+
+
+def test_a_path_model_with_resets_reads_each_episode_alone():
+    model = PathModel((4, 3, 3), 4, "mamba", channels=8, resets=True).double()
+    graphs = list(ResettableMemory(3, episode_length=(2, 6), num_nodes=(10, 20), num_graphs=2))
+    batch = Batch.from_data_list(graphs)
+    y = model(batch.x, batch.edge_index, batch.batch, batch_size=2, starts=batch.starts)
+    episode = graphs[0].starts.nonzero()[1].item()
+    alone = model(batch.x[:episode], starts=batch.starts[:episode])
+    torch.testing.assert_close(y[:episode], alone, rtol=1e-10, atol=1e-10)
+    rest = graphs[0].num_nodes
+    again = model(batch.x[episode:rest], starts=batch.starts[episode:rest])
+    torch.testing.assert_close(y[episode:rest], again, rtol=1e-10, atol=1e-10)
+    assert model.title == "mamba, resets"
+    with pytest.raises(ValueError, match="starts must be given to a model with resets"):
+        model(batch.x)
 
 
 def test_resetting_leaves_nothing_of_what_was():

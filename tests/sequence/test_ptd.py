@@ -1,10 +1,12 @@
 """Perturb, then diagonalise: the perturbation, and the transfer function that it is for."""
 
+import math
+
 import pytest
 import torch
 
 from graphseq.scan import Ragged
-from graphseq.sequence import S4PTD, S5PTD, legs, legs_normal, perturbed_legs
+from graphseq.sequence import LSSL, S4D, S4PTD, S5, S5PTD, bilinear, legs, legs_normal, legs_spectrum, perturbed_legs
 
 
 def _transfer(eigenvalues, B, C, frequencies):
@@ -67,6 +69,42 @@ def test_a_fourier_mode_at_a_spike_disturbs_the_normal_part_alone(size):
     answers = [(gain[worst] * wave).real for gain in (exact, near, spiked)]
     error = [(answer - answers[0]).norm() / answers[0].norm() for answer in answers]
     assert error[2] > 20 * error[1]
+
+
+def _answer_to_a_wave(layer, frequency, step=0.01, size=32):
+    """What a layer that holds LegS in its own way, with one read-out for all, makes of a wave, once it is steady."""
+    A, B = legs(size)
+    C = torch.randn(size, dtype=A.dtype, generator=torch.Generator().manual_seed(0))
+    layer = layer.double().requires_grad_(False)
+    (layer.log_step if isinstance(layer, S5) else layer.log_dt).fill_(math.log(step))
+    if isinstance(layer, LSSL):
+        layer.A.copy_(A)
+        layer.B.copy_(B)
+        layer.C.copy_(C[None])
+    else:
+        basis = perturbed_legs(size) if isinstance(layer, S5PTD) else legs_normal(size)
+        write = basis.inverse @ (B if isinstance(layer, S5PTD) else B / 2).to(basis.inverse.dtype)
+        layer.B.copy_(torch.view_as_real(write).view_as(layer.B))
+        layer.C.copy_(torch.view_as_real(C.to(basis.vectors.dtype) @ basis.vectors).view_as(layer.C))
+        if isinstance(layer, S5):
+            layer.Lambda.copy_(torch.view_as_real(basis.eigenvalues))
+    # The trapezoid rule shows a system its frequencies bent.
+    wave = torch.cos(2 * math.atan(frequency * step / 2) * torch.arange(3000, dtype=torch.float64))
+    return layer.filter(wave[:, None], Ragged.equal(1, 3000))[0][-1000:, 0]
+
+
+def test_a_wave_in_the_input_shakes_s4d_and_s5_and_not_s5_ptd():
+    """The layers themselves, run on a wave at the worst spike, beside the exact system in an LSSL."""
+    frequencies, exact, _, spiked = _transfers(32)
+    worst = frequencies[(spiked - exact).abs().argmax()].item()
+    expected = _answer_to_a_wave(LSSL(1, state_size=32, measure=legs), worst)
+    slow = _answer_to_a_wave(LSSL(1, state_size=32, measure=legs), 0.1)
+    s4d = _answer_to_a_wave(S4D(1, state_size=32, spectrum=legs_spectrum, discretise=bilinear), worst)
+    s5 = _answer_to_a_wave(S5(1, state_size=32, discretise=bilinear), worst)
+    ptd = _answer_to_a_wave(S5PTD(1, state_size=32, discretise=bilinear), worst)
+    assert (s4d - expected).norm() > 0.5 * slow.norm()
+    assert (s5 - expected).norm() > 0.5 * slow.norm()
+    assert (ptd - expected).norm() < 0.05 * slow.norm()
 
 
 @pytest.mark.parametrize("kind", [S4PTD, S5PTD])

@@ -9,7 +9,7 @@ from torch import nn
 
 from graphseq.chimera import LinearForecaster
 from graphseq.data.series import Borders, Series, Windows
-from graphseq.training.forecast import ForecastTask, SeriesDataModule
+from graphseq.training import ForecastTask, SeriesDataModule
 
 # Mean squared and absolute error of the least-squares map, look-back 96: no training, no seed.
 ANCHORS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,10 +13,13 @@ from graphseq.data.digits import digits
 from graphseq.data.generated.arrows import ArrowPointing, Range
 from graphseq.data.generated.associative_recall import AssociativeRecall
 from graphseq.data.generated.dataset import GeneratedDataset, Joined
+from graphseq.data.generated.modular_arithmetic import SIGNS, ModularArithmetic
 from graphseq.data.generated.neighbors_match import TreeNeighborsMatch
 from graphseq.data.generated.parity import MarkedParity
 from graphseq.data.generated.properties import GraphProperties
 from graphseq.data.generated.recall import WalkRecall
+from graphseq.data.generated.resettable_memory import ResettableMemory
+from graphseq.data.generated.selective_copying import SelectiveCopying
 from graphseq.data.generated.transfer import (
     CliquePathTransfer,
     CrossedRingTransfer,
@@ -119,6 +122,7 @@ def graph_properties(
 def marked_parity(
     *,
     num_nodes: int | tuple[int, int] = (2, 40),
+    val_nodes: int | tuple[int, int] | None = None,
     test_nodes: int | tuple[int, int] = 80,
     shape: str = "path",
     level: str = "node",
@@ -127,10 +131,9 @@ def marked_parity(
     num_test: int = 100,
     seed: int = 0,
 ) -> Loaded:
-    """Parity, trained and validated on ``num_nodes`` and tested on ``test_nodes``."""
-    make = partial(MarkedParity, num_nodes, shape=shape, level=level)
-    longer = partial(MarkedParity, test_nodes, shape=shape, level=level)
-    return _joined([make, make, longer], [num_train, num_val, num_test], seed, _accuracy(level, 2))
+    """Parity, trained on ``num_nodes``, validated on ``val_nodes`` or else the same, and tested on ``test_nodes``."""
+    makers = _lengthening(partial(MarkedParity, shape=shape, level=level), num_nodes, val_nodes, test_nodes)
+    return _joined(makers, [num_train, num_val, num_test], seed, _accuracy(level, 2))
 
 
 def walk_recall(
@@ -153,16 +156,17 @@ def word_problem(
     *,
     group: str = "s3",
     num_nodes: int | tuple[int, int] = (3, 40),
+    val_nodes: int | tuple[int, int] | None = None,
     test_nodes: int | tuple[int, int] = 80,
     num_train: int = 2000,
     num_val: int = 200,
     num_test: int = 200,
     seed: int = 0,
 ) -> Loaded:
-    """Word problems, trained and validated on ``num_nodes`` and tested on ``test_nodes``."""
+    """Words, trained on ``num_nodes``, validated on ``val_nodes`` or else the same, and tested on ``test_nodes``."""
     order = len(product_table(group))
-    make, longer = (partial(WordProblem, group, nodes) for nodes in (num_nodes, test_nodes))
-    loaded = _joined([make, make, longer], [num_train, num_val, num_test], seed, _accuracy("node", order))
+    makers = _lengthening(partial(WordProblem, group), num_nodes, val_nodes, test_nodes)
+    loaded = _joined(makers, [num_train, num_val, num_test], seed, _accuracy("node", order))
     return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(order,))
 
 
@@ -182,6 +186,61 @@ def associative_recall(
     return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(num_keys + 1, num_values + 1))
 
 
+def modular_arithmetic(
+    *,
+    modulus: int = 5,
+    brackets: bool = False,
+    num_nodes: int | tuple[int, int] = (3, 40),
+    val_nodes: int | tuple[int, int] | None = None,
+    test_nodes: int | tuple[int, int] = 80,
+    num_train: int = 2000,
+    num_val: int = 200,
+    num_test: int = 200,
+    seed: int = 0,
+) -> Loaded:
+    """Expressions, trained on ``num_nodes``, validated on ``val_nodes`` or else the same, tested on ``test_nodes``."""
+    makers = _lengthening(partial(ModularArithmetic, modulus, brackets), num_nodes, val_nodes, test_nodes)
+    loaded = _joined(makers, [num_train, num_val, num_test], seed, _accuracy("node", modulus))
+    signs = SIGNS if brackets else SIGNS[:3]
+    return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(modulus + len(signs),))
+
+
+def selective_copying(
+    *,
+    num_copied: int = 8,
+    num_symbols: int = 14,
+    num_nodes: int | tuple[int, int] = 64,
+    val_nodes: int | tuple[int, int] | None = None,
+    test_nodes: int | tuple[int, int] = 256,
+    num_train: int = 2000,
+    num_val: int = 200,
+    num_test: int = 200,
+    seed: int = 0,
+) -> Loaded:
+    """Copying, trained on ``num_nodes``, validated on ``val_nodes`` or else the same, and tested on ``test_nodes``."""
+    makers = _lengthening(partial(SelectiveCopying, num_copied, num_symbols), num_nodes, val_nodes, test_nodes)
+    loaded = _joined(makers, [num_train, num_val, num_test], seed, _accuracy("node", num_symbols))
+    return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(num_symbols + 2,))
+
+
+def resettable_memory(
+    *,
+    num_cues: int = 4,
+    episode_length: int | tuple[int, int] = (2, 20),
+    num_nodes: int | tuple[int, int] = 64,
+    val_nodes: int | tuple[int, int] | None = None,
+    test_nodes: int | tuple[int, int] = 256,
+    num_train: int = 2000,
+    num_val: int = 200,
+    num_test: int = 200,
+    seed: int = 0,
+) -> Loaded:
+    """Rollouts, trained on ``num_nodes``, validated on ``val_nodes`` or else the same, and tested on ``test_nodes``."""
+    makers = _lengthening(partial(ResettableMemory, num_cues, episode_length), num_nodes, val_nodes, test_nodes)
+    loaded = _joined(makers, [num_train, num_val, num_test], seed, _accuracy("node", num_cues + 1))
+    return Loaded(loaded.dataset, loaded.split, loaded.task, node_categories=(num_cues + 1, num_cues, 3))
+
+
 def arrow_pointing(
     *,
     size: int = 64,
@@ -194,12 +253,13 @@ def arrow_pointing(
     num_train: int = 20_000,
     num_val: int = 1000,
     num_test: int = 1000,
+    keep: bool = False,
     seed: int = 0,
 ) -> Loaded:
     """Arrows, trained and validated on images of one ``size`` and tested on another, by default twice as large."""
     seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
     counts = [num_train, num_val, num_test]
-    things = {"padding": padding, "radius": radius, "length": length, "width": width, "factor": factor}
+    things = {"padding": padding, "radius": radius, "length": length, "width": width, "factor": factor, "keep": keep}
     parts = [
         ArrowPointing(side, count, seed=own, **things)  # type: ignore[arg-type]
         for side, count, own in zip([size, size, test_size or 2 * size], counts, seeds, strict=True)
@@ -218,18 +278,29 @@ RECIPES: dict[str, Callable[..., Loaded]] = {
     "walk-recall": walk_recall,
     "word-problem": word_problem,
     "associative-recall": associative_recall,
+    "modular-arithmetic": modular_arithmetic,
+    "selective-copying": selective_copying,
+    "resettable-memory": resettable_memory,
     "arrow-pointing": arrow_pointing,
     "digits": digits,
     "signed-network": signed_network,
 }
 
 
-def _joined(makers: list[Callable[..., GeneratedDataset]], counts: list[int], seed: int, task: Task) -> Loaded:
+def _joined(makers: Sequence[Callable[..., GeneratedDataset]], counts: list[int], seed: int, task: Task) -> Loaded:
     """Three independently seeded parts, in one data set."""
     seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
     parts = [make(num_graphs=count, seed=own) for make, count, own in zip(makers, counts, seeds, strict=True)]
     dataset = GeneratedDataset([data for part in parts for data in part])
     return Loaded(dataset, Split(*torch.arange(sum(counts)).split(counts)), task)
+
+
+Size = int | tuple[int, int]
+
+
+def _lengthening(make: Callable[..., GeneratedDataset], train: Size, val: Size | None, test: Size) -> list[partial]:
+    """The same task at the lengths of each part."""
+    return [partial(make, num_nodes=size) for size in (train, train if val is None else val, test)]
 
 
 def _accuracy(level: str, num_classes: int) -> Task:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Data, TemporalData
+from torch_geometric.data import Data, Dataset, TemporalData
 
 from graphseq.data.benchmark import Benchmark
-from graphseq.data.generated.dataset import GeneratedDataset
 from graphseq.data.loaded import Loaded, Split
 from graphseq.data.signed.events import check_sorted
 from graphseq.data.signed.negatives import draw_negatives
@@ -89,7 +89,7 @@ def as_loaded(
     bounds = split_times(events.t, val_ratio, test_ratio)
     pairs, labels = _questions(events, task, historical, seed)
     passes = [list(_pass(events, pairs, labels, asked, chunk)) for asked in zip([0, *bounds[:-1]], bounds, strict=True)]
-    dataset = GeneratedDataset([data for chunks in passes for data in chunks])
+    dataset = _Chunks([data for chunks in passes for data in chunks])
     return Loaded(dataset, Split(*torch.arange(len(dataset)).split([len(chunks) for chunks in passes])), task.task)
 
 
@@ -120,6 +120,20 @@ def chunk_bounds(t: Tensor, chunk: int) -> list[int]:
     return bounds
 
 
+class _Chunks(Dataset):
+    """Chunks as they are: views of the stream, where a collated data set would hold a copy of it for each pass."""
+
+    def __init__(self, chunks: Sequence[Data]) -> None:
+        super().__init__(None)
+        self.chunks = chunks
+
+    def len(self) -> int:
+        return len(self.chunks)
+
+    def get(self, idx: int) -> Data:
+        return copy.copy(self.chunks[idx])
+
+
 def _questions(events: TemporalData, task: EventTask, historical: float, seed: int) -> tuple[Tensor, Tensor]:
     """Destinations asked about, ``[E, 1 + negatives]``, that of the event first, and the answers."""
     destinations = events.dst[:, None]
@@ -133,7 +147,8 @@ def _pass(
     events: TemporalData, pairs: Tensor, labels: Tensor, asked: tuple[int, int], chunk: int | None
 ) -> Iterator[Data]:
     first, end = asked
-    num_nodes = int(max(events.src.max(), events.dst.max())) + 1
+    nodes = torch.arange(int(max(events.src.max(), events.dst.max())) + 1)[:, None]
+    edge_index = torch.stack([events.src, events.dst])
     history = chunk_bounds(events.t[:end], chunk) if chunk is not None else [0, end]
     for start, stop in itertools.pairwise(history):
         own, told = slice(start, stop), slice(max(start, first), max(stop, first))
@@ -142,8 +157,8 @@ def _pass(
         label = labels[told].flatten()
         label = label[:, None] if label.is_floating_point() else label
         yield Data(
-            x=torch.arange(num_nodes)[:, None],
-            edge_index=torch.stack([events.src[own], events.dst[own]]),
+            x=nodes,
+            edge_index=edge_index[:, own],
             edge_attr=events.msg[own],
             event_t=events.t[own],
             event_sign=events.y[own],

@@ -40,6 +40,32 @@ _DELTA_INPUTS = [
     *_fields(ctypes.c_int32, "dtype"),
 ]
 
+_GATED_INPUTS = _fields(ctypes.c_void_p, "query key value source transition mark direct")
+_GATED_GRADS = _fields(
+    ctypes.c_void_p, "grad_read grad_query grad_key grad_value grad_source grad_transition grad_mark grad_direct"
+)
+
+
+_CAUSAL_CONV_INPUTS = [
+    *_fields(ctypes.c_void_p, "x taps bias"),
+    *_fields(ctypes.c_int64, "channels width x_stride"),
+    *_SEGMENTS,
+    *_fields(ctypes.c_int32, "dtype silu"),
+]
+
+
+class CausalConv(ctypes.Structure):
+    _fields_ = [*_CAUSAL_CONV_INPUTS, *_fields(ctypes.c_void_p, "out")]
+
+
+class CausalConvBackward(ctypes.Structure):
+    _fields_ = [
+        *_CAUSAL_CONV_INPUTS,
+        *_fields(ctypes.c_void_p, "grad"),
+        *_fields(ctypes.c_int64, "grad_stride"),
+        *_fields(ctypes.c_void_p, "grad_x grad_taps"),
+    ]
+
 
 class LinearScan(ctypes.Structure):
     _fields_ = [
@@ -129,7 +155,51 @@ class GridScanBackward(ctypes.Structure):
     ]
 
 
+class GatedGridScan(ctypes.Structure):
+    _fields_ = [
+        *_GATED_INPUTS,
+        *_fields(ctypes.c_int64 * 4, "query_strides key_strides value_strides direct_strides"),
+        *_fields(ctypes.c_int64 * 6, "source_strides"),
+        *_fields(ctypes.c_int64 * 7, "transition_strides"),
+        *_fields(ctypes.c_int64 * 6, "mark_strides"),
+        *_fields(ctypes.c_int64, "ways heads key_size value_size"),
+        ("cells", GridCells),
+        *_fields(ctypes.c_int32, "dtype"),
+        *_fields(ctypes.c_void_p, "read"),
+    ]
+
+
+class GatedGridScanBackward(ctypes.Structure):
+    _fields_ = [*GatedGridScan._fields_[:-1], *_GATED_GRADS]
+
+
+class DagNodes(ctypes.Structure):
+    _fields_ = [
+        *_fields(ctypes.c_void_p, "node out_begin out_edge in_begin in_slot link_begin link part"),
+        *_fields(ctypes.c_int64, "nodes edges links parts"),
+        *_fields(ctypes.c_int32, "reversed"),
+    ]
+
+
+class GatedDagScan(ctypes.Structure):
+    _fields_ = [
+        *_GATED_INPUTS,
+        *_fields(ctypes.c_int64 * 2, "query_strides key_strides value_strides direct_strides"),
+        *_fields(ctypes.c_int64 * 2, "source_strides transition_strides mark_strides"),
+        *_fields(ctypes.c_int64, "heads key_size value_size"),
+        ("nodes", DagNodes),
+        *_fields(ctypes.c_int32, "threads dtype"),
+        *_fields(ctypes.c_void_p, "read"),
+    ]
+
+
+class GatedDagScanBackward(ctypes.Structure):
+    _fields_ = [*GatedDagScan._fields_[:-1], *_GATED_GRADS]
+
+
 _FUNCTIONS = {
+    CausalConv: "graphseq_causal_conv",
+    CausalConvBackward: "graphseq_causal_conv_backward",
     LinearScan: "graphseq_linear_scan",
     LinearScanBackward: "graphseq_linear_scan_backward",
     SelectiveScan: "graphseq_selective_scan",
@@ -139,6 +209,10 @@ _FUNCTIONS = {
     DagScan: "graphseq_dag_scan",
     GridScan: "graphseq_grid_scan",
     GridScanBackward: "graphseq_grid_scan_backward",
+    GatedGridScan: "graphseq_gated_grid_scan",
+    GatedGridScanBackward: "graphseq_gated_grid_scan_backward",
+    GatedDagScan: "graphseq_gated_dag_scan",
+    GatedDagScanBackward: "graphseq_gated_dag_scan_backward",
 }
 
 _NAME = "_kernels.so"

@@ -53,6 +53,8 @@ const Isa isa = choose();
         return int(sizeof(graphseq::Arguments));                                                          \
     }
 
+GRAPHSEQ_EXPORT(causal_conv, CausalConv)
+GRAPHSEQ_EXPORT(causal_conv_backward, CausalConvBackward)
 GRAPHSEQ_EXPORT(linear_scan, LinearScan)
 GRAPHSEQ_EXPORT(linear_scan_backward, LinearScanBackward)
 GRAPHSEQ_EXPORT(selective_scan, SelectiveScan)
@@ -62,6 +64,10 @@ GRAPHSEQ_EXPORT(delta_scan_backward, DeltaScanBackward)
 GRAPHSEQ_EXPORT(dag_scan, DagScan)
 GRAPHSEQ_EXPORT(grid_scan, GridScan)
 GRAPHSEQ_EXPORT(grid_scan_backward, GridScanBackward)
+GRAPHSEQ_EXPORT(gated_grid_scan, GatedGridScan)
+GRAPHSEQ_EXPORT(gated_grid_scan_backward, GatedGridScanBackward)
+GRAPHSEQ_EXPORT(gated_dag_scan, GatedDagScan)
+GRAPHSEQ_EXPORT(gated_dag_scan_backward, GatedDagScanBackward)
 
 extern "C" __attribute__((visibility("default"))) int graphseq_checkpoint_steps() {
     return int(graphseq::checkpoint_steps);

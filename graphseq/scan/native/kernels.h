@@ -182,9 +182,121 @@ struct GridScanBackward {
     Dtype dtype;
 };
 
+// The gated scan, in the notation of graphseq.scan.gated_scan: vectors at nodes [..., heads, size], whose elements are
+// contiguous, and gates [..., heads] anywhere. Strides are those of the axes before the vectors' elements.
+
+// A grid is scanned in one way or in four; in way w from the last row up if w & 1, from the last column if w & 2. What is
+// read in all of them is added up.
+struct GatedGrid {
+    const void* query;       // [batch, rows, columns, heads, key_size]
+    const void* key;
+    const void* value;       // [batch, rows, columns, heads, value_size]
+    const void* source;      // [ways, 2, batch, rows, columns, heads]
+    const void* transition;  // [ways, 2, 2, batch, rows, columns, heads]
+    const void* mark;        // [ways, 2, batch, rows, columns, heads]
+    const void* direct;      // [batch, rows, columns, heads]
+    int64_t query_strides[4], key_strides[4], value_strides[4], direct_strides[4];
+    int64_t source_strides[6], transition_strides[7], mark_strides[6];
+    int64_t ways, heads, key_size, value_size;
+    GridCells cells;
+    Dtype dtype;
+};
+
+struct GatedGridScan {
+    GatedGrid in;
+    void* read;  // [batch, rows, columns, heads, value_size]
+};
+
+// All gradients are contiguous; those of query, key and value are all null or none.
+struct GatedGridScanBackward {
+    GatedGrid in;
+    const void* grad_read;
+    void* grad_query;
+    void* grad_key;
+    void* grad_value;
+    void* grad_source;
+    void* grad_transition;
+    void* grad_mark;
+    void* grad_direct;
+};
+
+// The nodes of a directed acyclic graph, senders before receivers. Edges have slots, grouped by the node that they
+// leave in that order.
+struct DagNodes {
+    const int64_t* node;        // [nodes]
+    const int64_t* out_begin;   // [nodes + 1], the slots of the edges that leave the node at each place
+    const int64_t* out_edge;    // [edges], the number of the edge of each slot
+    const int64_t* in_begin;    // [nodes + 1], the entries of the edges that enter the node at each place
+    const int64_t* in_slot;     // [edges], the slot of each entry
+    const int64_t* link_begin;  // [nodes + 1], the entries of the links through the node at each place
+    const int64_t* link;        // [links], the number of each, row by row for the edges that enter
+    const int64_t* part;        // [parts + 1], places between which no edge leads
+    int64_t nodes, edges, links, parts;
+    int32_t reversed;           // scan against the edges
+};
+
+struct GatedDag {
+    const void* query;       // [nodes, heads, key_size]
+    const void* key;
+    const void* value;       // [nodes, heads, value_size]
+    const void* source;      // [edges, heads]
+    const void* transition;  // [links, heads]
+    const void* mark;        // [edges, heads]
+    const void* direct;      // [nodes, heads]
+    int64_t query_strides[2], key_strides[2], value_strides[2], direct_strides[2];
+    int64_t source_strides[2], transition_strides[2], mark_strides[2];
+    int64_t heads, key_size, value_size;
+    DagNodes nodes;
+    int32_t threads;
+    Dtype dtype;
+};
+
+struct GatedDagScan {
+    GatedDag in;
+    void* read;  // [nodes, heads, value_size]
+};
+
+struct GatedDagScanBackward {
+    GatedDag in;
+    const void* grad_read;
+    void* grad_query;
+    void* grad_key;
+    void* grad_value;
+    void* grad_source;
+    void* grad_transition;
+    void* grad_mark;
+    void* grad_direct;
+};
+
+// Depthwise convolution of each entry with those before it in its segment, then SiLU if asked.
+struct CausalConvInputs {
+    const void* x;     // [T, channels], rows x_stride apart
+    const void* taps;  // [width, channels]: tap j multiplies the entry j steps back
+    const void* bias;  // [channels] or null
+    int64_t channels, width, x_stride;
+    Segments segments;
+    Dtype dtype;
+    int32_t silu;
+};
+
+struct CausalConv {
+    CausalConvInputs in;
+    void* out;  // [T, channels]
+};
+
+struct CausalConvBackward {
+    CausalConvInputs in;
+    const void* grad;  // [T, channels], rows grad_stride apart
+    int64_t grad_stride;
+    void* grad_x;      // [T, channels]
+    void* grad_taps;   // [width + 1, channels], the bias's last
+};
+
 // Each returns false if memory for its scratch ran out.
 #define GRAPHSEQ_DECLARE(isa)                                  \
     namespace isa {                                            \
+    bool causal_conv(const CausalConv&);                       \
+    bool causal_conv_backward(const CausalConvBackward&);      \
     bool linear_scan(const LinearScan&);                       \
     bool linear_scan_backward(const LinearScanBackward&);      \
     bool selective_scan(const SelectiveScan&);                 \
@@ -194,6 +306,10 @@ struct GridScanBackward {
     bool dag_scan(const DagScan&);                             \
     bool grid_scan(const GridScan&);                           \
     bool grid_scan_backward(const GridScanBackward&);          \
+    bool gated_grid_scan(const GatedGridScan&);                \
+    bool gated_grid_scan_backward(const GatedGridScanBackward&); \
+    bool gated_dag_scan(const GatedDagScan&);                  \
+    bool gated_dag_scan_backward(const GatedDagScanBackward&); \
     }
 GRAPHSEQ_DECLARE(baseline)
 GRAPHSEQ_DECLARE(avx2)

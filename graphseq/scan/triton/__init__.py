@@ -12,6 +12,8 @@ import os
 import torch
 from torch import Tensor
 
+# A handful of element-wise kernels on any device: a layer that scans with Triton needs it too.
+from graphseq.scan.torch_backend import causal_conv
 from graphseq.scan.triton._linear import linear_scan
 from graphseq.scan.triton._selective import selective_scan
 

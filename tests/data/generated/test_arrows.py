@@ -27,6 +27,12 @@ def test_labels_say_whether_the_ray_meets_the_disc_and_no_ray_grazes_it(size):
     assert scenes.hits.sum() == 1000
 
 
+def test_an_image_that_is_kept_is_the_one_that_was_drawn():
+    drawn, kept = ArrowPointing(64, 3, seed=2), ArrowPointing(64, 3, seed=2, keep=True)
+    for _ in range(2):
+        assert all(torch.equal(a.x, b.x) for a, b in zip(drawn, kept, strict=True))
+
+
 def test_disc_and_arrow_lie_where_they_should():
     scenes = ArrowPointing(64, 2000).scenes
     for place in (scenes.arrow, scenes.disc):

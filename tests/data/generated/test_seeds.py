@@ -10,7 +10,10 @@ from graphseq.data import (
     CrossedRingTransfer,
     GraphProperties,
     MarkedParity,
+    ModularArithmetic,
+    ResettableMemory,
     RingTransfer,
+    SelectiveCopying,
     SwitchingNetwork,
     TreeNeighborsMatch,
     TreeTransfer,
@@ -27,7 +30,10 @@ KINDS = {
     CrossedRingTransfer: {"num_graphs": 8, "random_features": True},
     GraphProperties: {"num_graphs": 4},
     MarkedParity: {"num_graphs": 8},
+    ModularArithmetic: {"num_graphs": 8, "brackets": True},
+    ResettableMemory: {"num_graphs": 8},
     RingTransfer: {"num_graphs": 8, "random_holder": True},
+    SelectiveCopying: {"num_graphs": 8},
     SwitchingNetwork: {"length": 50, "num_graphs": 8},
     TreeNeighborsMatch: {"num_permutations": 4},
     TreeTransfer: {"num_graphs": 8, "random_features": True},
@@ -69,11 +75,24 @@ def test_making_data_leaves_the_global_generators_alone(kind):
 SPLIT_AFTERWARDS = {"tree-neighbors-match", "digits", "signed-network"}
 
 
+# Of these no two examples are the same, but by a rare chance.
+UNLIKE = (
+    "graph-properties",
+    "marked-parity",
+    "walk-recall",
+    "word-problem",
+    "modular-arithmetic",
+    "associative-recall",
+    "selective-copying",
+    "resettable-memory",
+)
+
+
 @pytest.mark.parametrize("name", sorted({*RECIPES} - SPLIT_AFTERWARDS))
 def test_parts_have_the_sizes_asked_for_and_differ(name):
     bench = load(name, num_train=6, num_val=5, num_test=4)
     assert (len(bench.train), len(bench.val), len(bench.test)) == (6, 5, 4)
-    if name in ("graph-properties", "marked-parity", "walk-recall", "word-problem", "associative-recall"):
+    if name in UNLIKE:
         assert not any(
             one.x.shape == other.x.shape and torch.equal(one.x, other.x) for one in bench.train for other in bench.val
         )

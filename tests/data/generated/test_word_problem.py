@@ -49,6 +49,15 @@ def test_the_test_words_are_longer():
     assert bench.task.num_outputs == 12
 
 
+def test_words_to_choose_an_epoch_by_may_be_longer_too():
+    sizes = {"num_nodes": (2, 10), "val_nodes": 20, "test_nodes": 30, "num_train": 20, "num_val": 5, "num_test": 5}
+    for name in ("word-problem", "marked-parity"):
+        bench = load(name, **sizes)
+        assert max(data.num_nodes for data in bench.train) <= 10
+        assert {data.num_nodes for data in bench.val} == {20}
+        assert {data.num_nodes for data in bench.test} == {30}
+
+
 @pytest.mark.parametrize("group", ["q8", "s", "s9", "z1", ""])
 def test_groups_that_there_are_not_are_named(group):
     with pytest.raises(ValueError, match="group must be z, s or a and a number"):
