@@ -41,8 +41,7 @@ class Infomap:
         rows, columns = torch.triu(weights, 1).nonzero().T.tolist()
         for one, other in zip(rows, columns, strict=True):
             search.add_link(one, other, float(weights[one, other]))
-        search.run()
-        found = dict(search.modules)
+        found = dict(search.run().modules())
         # A node without links is in none.
         return torch.tensor([found.get(node, -1 - node) for node in range(len(weights))])
 

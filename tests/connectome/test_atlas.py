@@ -1,5 +1,7 @@
 """The atlas is a mean over the windows of an epoch; pictures draw what was found."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -36,6 +38,25 @@ def test_each_epoch_gets_the_mean_rise_of_its_windows(found):
     }
 
 
+def test_a_motif_that_an_animal_lacks_does_not_rise_in_it(found):
+    """In the table and in the picture, whose neurons go by the motif that the animal has."""
+    pairs, times, _ = found.motifs.factors
+    found = replace(found, motifs=replace(found.motifs, factors=(pairs, times, torch.tensor([[1.0, 1], [0, 1]]))))
+    epochs = {"odour": torch.tensor([False, True, False, True, True])}
+    assert atlas(found, epochs)["rise"].tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3])
+    table = atlas(found, epochs, animal=1)
+    assert table["rise"].tolist() == pytest.approx([0, 0, 2 / 3])
+    assert table["neurons"].tolist() == ["0, 1", "2", "1, 2, 3"]
+    traces = torch.arange(4.0).expand(15, 4).t().clone()
+    traces[:, ::2] *= -1
+    raster, courses = plot_recording(found, traces.expand(2, 4, 15), dt=1.0, animal=1).axes
+    assert not courses.lines[0].get_ydata().any() and courses.lines[1].get_ydata().any()
+    # A trace of zeros shows which row is neuron 0, which takes no part in the second motif and so comes last.
+    rows = torch.as_tensor(raster.images[0].get_array())
+    assert (rows.diff().abs().sum(1) > 0).tolist() == [True, True, True, False]
+    assert rows.amin() == 0 and rows.amax() == 1
+
+
 def test_labels_follow_the_motif_that_has_risen_and_count_communities_through(found):
     assert found.global_labels().tolist() == [[0, 0, 1, -1], [-1, 2, 2, 2]]
     nobody, first, second = [-1] * 4, [0, 0, 1, -1], [-1, 2, 2, 2]
@@ -55,6 +76,8 @@ def test_pictures_show_every_neuron_and_motif(found):
     assert [tuple(array.shape) for array in matrices] == [(4, 4), (4, 4)]
     assert matrices[0].sum() == 2
     assert matrices[0][1, 2] == 1
+    # Lines run between communities: neuron 2 alone, neurons 0 and 1, and the one that takes no part.
+    assert [line.get_ydata()[0] for line in plot_communities(found).axes[0].lines[::2]] == [0.5, 2.5]
     traces = torch.rand(2, 4, 15)
     traces[0, 3] = torch.nan
     raster, courses = plot_recording(found, traces, dt=1.0).axes
@@ -63,5 +86,8 @@ def test_pictures_show_every_neuron_and_motif(found):
     (axes,) = plot_neurons(found, torch.rand(4, 2), 0, names="ABCD").axes
     assert [len(line.get_xdata()) for line in axes.lines] == [1, 2, 1]
     assert [text.get_text() for text in axes.texts] == ["A", "B", "C"]
+    flat = torch.tensor([0.0, 1, 2, 3])[:, None] * torch.tensor([0.1, 5, 1])
+    (axes,) = plot_neurons(found, flat, 0).axes
+    assert axes.lines[0].get_xydata().tolist() == [[15, 3]]
     with pytest.raises(ValueError, match=r"motif must be one of 0\.\.1, got 2"):
         plot_neurons(found, torch.rand(4, 2), 2)

@@ -5,7 +5,8 @@ import torch
 from sklearn.metrics import adjusted_mutual_info_score
 
 from graphseq.connectome import DynamicConnectome, Louvain, MeanWindow, NonNegativeCP
-from graphseq.connectome.pairs import folded
+from graphseq.connectome.pairs import folded, pair_tensor
+from graphseq.connectome.threshold import top_quantile
 from graphseq.data import CalciumRecordings
 
 MODEL = DynamicConnectome(NonNegativeCP(2, restarts=4), Louvain())
@@ -45,6 +46,33 @@ def test_renumbering_neurons_and_animals_renumbers_the_result(recordings, found)
     assert other.motifs.relative_error == pytest.approx(found.motifs.relative_error, rel=1e-3)
     for window in range(0, len(found.starts), 5):
         assert adjusted_mutual_info_score(found.labels_at()[window][neurons], other.labels_at()[window]) > 0.9
+
+
+def test_times_are_in_seconds(recordings, found):
+    """The derivative's width and the windows' starts; windows themselves are in frames."""
+    assert recordings.dt == 0.5
+    values, mask, _ = pair_tensor(
+        recordings.traces, recordings.observed, window=MeanWindow(12, 6), sigma=2.0, dt=recordings.dt
+    )
+    assert torch.equal(found.values, values) and torch.equal(found.mask, mask)
+    assert found.starts[:3].tolist() == [0, 3, 6]
+
+
+def test_activities_add_up_to_the_reconstruction(found):
+    """Of each animal, and their mean over animals."""
+    pairs = found.motifs.factors[0].sum(0)
+    whole = found.motifs.reconstruct().sum(0)
+    for animal in range(6):
+        torch.testing.assert_close((found.activity(animal) * pairs).sum(1), whole[:, animal])
+    torch.testing.assert_close((found.activity() * pairs).sum(1), whole.mean(1))
+
+
+def test_a_motif_s_graph_keeps_its_strongest_pairs_alone(recordings, found):
+    """Neurons without one of them take no part."""
+    for motif in range(2):
+        graph = top_quantile(found.motif_graph(motif), MODEL.keep)
+        assert torch.equal(found.labels[motif] >= 0, (graph > 0).any(1))
+    assert (found.labels == -1).any() and (found.labels >= 0).any()
 
 
 def test_memberships_are_shares_of_the_motifs_in_which_a_neuron_takes_part(found):

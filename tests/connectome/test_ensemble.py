@@ -67,6 +67,7 @@ def test_the_planted_rank_is_chosen(hold_out, gaps):
     )
     assert selection.errors.shape == selection.held_out_errors.shape == (4, 3)
     assert selection.similarity.shape == (4, 2)
+    assert torch.equal(selection.similarity[1], ensemble_similarity(selection.fits[1])[0, 1:])
     assert (selection.errors[:, 0].diff() < 0).all()
     assert selection.choose(0.8) == 3
     assert selection.held_out_errors[3, 0] > 1.05 * selection.errors[3, 0]
@@ -86,7 +87,8 @@ def test_what_is_held_out_is_not_shown(hold_out):
 def test_a_rank_is_chosen_by_its_rule():
     errors = torch.tensor([[0.5, 0.5], [0.4, 0.4], [0.3, 0.3]])
     similarity = torch.tensor([[1.0], [0.95], [0.5]])
-    held_out = torch.tensor([[0.6, 0.6], [0.5, 0.5], [0.4, 0.4]])
+    # What the other restarts predict does not count.
+    held_out = torch.tensor([[0.6, 0.1], [0.5, 0.9], [0.4, 0.4]])
     selection = RankSelection((1, 2, 4), errors, similarity, held_out, ())
     assert (selection.choose(), selection.choose(0.4), selection.choose(0.99)) == (2, 4, 1)
     assert replace(selection, held_out_errors=None).choose() == 2

@@ -1,5 +1,7 @@
 """A dynamic connectome as PyG's data."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -29,8 +31,17 @@ def test_a_window_s_graph_holds_the_affinities_of_the_animal(found):
         assert torch.equal(matrix, matrix.t())
         assert torch.equal(matrix[found.pairs[0], found.pairs[1]], found.values[:, window, 1] * found.mask[:, 1])
         assert torch.equal(graph.y, found.labels_at(animal=1)[window])
+        assert torch.equal(graph.membership, found.memberships(1)[window])
+        assert (graph.time, graph.animal) == (found.starts[window], 1)
         assert graph.edge_index is graphs[0].edge_index
         assert graph.is_undirected()
+
+
+def test_a_motif_that_an_animal_lacks_gives_its_neurons_no_labels(found):
+    pairs, times, animals = found.motifs.factors
+    lacking = replace(found, motifs=replace(found.motifs, factors=(pairs, times, animals * torch.tensor([[0.0], [1]]))))
+    assert all((graph.y == -1).all() and (graph.membership == 0).all() for graph in window_graphs(lacking, animal=0))
+    assert any((graph.y >= 0).any() for graph in window_graphs(lacking, animal=1))
 
 
 def test_events_are_the_strong_affinities_in_order_of_time(found):
@@ -53,5 +64,8 @@ def test_anatomy_and_function_stand_side_by_side(found):
     motif = data["neuron", "motif_1", "neuron"]
     assert torch.equal(motif.edge_weight, found.motif_graph(1)[motif.edge_index[0], motif.edge_index[1]])
     assert torch.equal(data["neuron"].y, found.labels.t())
+    strong = functional_and_anatomical(found, {}, above=0.5)["neuron", "motif_0", "neuron"].edge_weight
+    weights = found.motif_graph(0)
+    assert len(strong) == int((weights > 0.5 * weights.max()).sum()) < int((weights > 0).sum())
     with pytest.raises(ValueError, match=r"anatomy\['gap'\] must have shape \[8, 8\], got \[3, 3\]"):
         functional_and_anatomical(found, {"gap": torch.zeros(3, 3)})

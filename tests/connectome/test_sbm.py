@@ -25,6 +25,9 @@ MODELS = [
     ]
 ]
 
+#: A shorter search.
+QUICK = {"resolutions": (1.0,), "random_starts": 1, "rounds": 8}
+
 
 def _partition(weights, labels, degree_corrected, strength_normalise, shared_between=False, alike=False):
     matrix = weights.numpy()
@@ -81,7 +84,7 @@ def test_sums_kept_up_to_date_are_those_of_the_labels(options):
 @pytest.mark.parametrize("options", MODELS)
 def test_the_score_never_falls_and_is_that_of_the_labels(options):
     weights = random_weights(30, 0.3, 5)
-    model = WeightedSBM(**options)
+    model = WeightedSBM(**options, **QUICK)
     fit = model.fit(weights)
     assert all(later >= earlier - 1e-9 for earlier, later in itertools.pairwise(fit.history))
     expected = model.log_likelihood(weights, fit.labels) + model.log_prior(fit.labels)
@@ -124,7 +127,7 @@ def test_renumbering_the_nodes_changes_no_score(options):
 def test_planted_communities_are_found(options, inside, between):
     weights, labels = planted((20, 15, 10), inside=inside, between=between)
     order = torch.randperm(45)
-    found = WeightedSBM(**options)(weights[order][:, order])
+    found = WeightedSBM(**options, **QUICK)(weights[order][:, order])
     assert same_partition(found, labels[order])
     assert found.bincount().tolist() == [20, 15, 10]
 
@@ -159,7 +162,7 @@ def test_strengths_alone_are_no_communities_after_normalisation():
 @pytest.mark.parametrize("nodes", [1, 2, 9])
 @pytest.mark.parametrize("value", [0.0, 1.0], ids=["empty", "complete"])
 def test_a_graph_without_contrast_is_one_community(options, nodes, value):
-    fit = WeightedSBM(**options).fit(torch.full((nodes, nodes), value).fill_diagonal_(0))
+    fit = WeightedSBM(**options, **QUICK).fit(torch.full((nodes, nodes), value).fill_diagonal_(0))
     assert fit.labels.tolist() == [0] * nodes
     assert len(fit.levels) == 1
     assert np.isfinite(fit.score)
@@ -189,7 +192,7 @@ def test_hidden_pairs_say_nothing():
     changed = torch.where(hidden, torch.rand(20, 20), weights)
     changed = torch.triu(changed, 1) + torch.triu(changed, 1).T
     for options in MODELS:
-        model = WeightedSBM(**options, random_starts=0, resolutions=(1.0,), rounds=3)
+        model = WeightedSBM(**options, **QUICK)
         one, other = (model.fit(value, ~hidden) for value in (weights, changed))
         assert one.score == other.score and torch.equal(one.labels, other.labels)
 
