@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import matplotlib.pyplot as plt
 import torch
 from jsonargparse import auto_cli
 from measure import Call, keep_pages, milliseconds, peak_mebibytes
@@ -182,6 +183,25 @@ def growth(repeats: int) -> list[list[float]]:
     return [[found[nodes], 1000 * taken[nodes].minimum / found[nodes]] for nodes in found]
 
 
+def draw(content: dict[str, Any]) -> None:
+    """How many times as long as ours the peers take, and the cost of a link."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 2.4), layout="constrained", width_ratios=(3, 2))
+    names, ratios = [], []
+    for name, methods in content["problems"].items():
+        for peer, times in methods.items():
+            if not peer.startswith("ours"):
+                names.append(f"{name}\n{peer}")
+                ratios.append(times["median"] / methods["ours"]["median"])
+    bars = left.barh(names, ratios, color="C0")
+    left.bar_label(bars, [f"{ratio:.0f} ×" for ratio in ratios], padding=2, fontsize=7)
+    left.set(xscale="log", xlim=(1, 4 * max(ratios)), xlabel="time over that of plstm_scan")
+    left.tick_params(labelsize=7)
+    links, microseconds = zip(*content["microseconds_per_link"], strict=True)
+    right.plot(links, microseconds, "o-")
+    right.set(xscale="log", ylim=(0, None), xlabel="links of the line graph", ylabel="µs for each")
+    figure.savefig(RESULTS.with_suffix(".png"), dpi=150)
+
+
 def main(repeats: int = 7, threads: int = 2, only: str = "", memory: bool = True, save: bool = False) -> None:
     """Print milliseconds, ratios, the cost of a link, and the memory of a large graph.
 
@@ -221,7 +241,7 @@ def main(repeats: int = 7, threads: int = 2, only: str = "", memory: bool = True
     if save:
         content = {
             "benchmark": "the scan of pLSTM beside its peers, float32, forward and backward, milliseconds",
-            "command": f"python benchmarks/plstm.py --repeats {repeats} --save true",
+            "command": f"python benchmarks/plstm.py --repeats {repeats} --threads {threads} --save true",
             "threads": threads,
             "torch": torch.__version__,
             "heads": HEADS,
@@ -232,6 +252,7 @@ def main(repeats: int = 7, threads: int = 2, only: str = "", memory: bool = True
             "large_peak_mib": peak,
         }
         RESULTS.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        draw(content)
 
 
 if __name__ == "__main__":

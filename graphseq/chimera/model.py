@@ -182,6 +182,7 @@ class ChimeraClassifier(_TrunkAndHead):
         channels: width.
         layers: number of blocks.
         patch: rows of a patch.
+        normalise: by the mean and deviation of each variate of each series; without, a series keeps its level.
         trunk: further arguments of :class:`ChimeraTrunk` and :class:`ChimeraBlock`.
 
     Example:
@@ -189,8 +190,18 @@ class ChimeraClassifier(_TrunkAndHead):
         torch.Size([2, 3])
     """
 
-    def __init__(self, classes: int, *, channels: int = 32, layers: int = 2, patch: int = 1, **trunk: Any) -> None:
+    def __init__(
+        self,
+        classes: int,
+        *,
+        channels: int = 32,
+        layers: int = 2,
+        patch: int = 1,
+        normalise: bool = True,
+        **trunk: Any,
+    ) -> None:
         super().__init__(classes, channels, layers, patch, **trunk)
+        self.normalise = normalise
 
     def forward(
         self,
@@ -198,7 +209,7 @@ class ChimeraClassifier(_TrunkAndHead):
         observed: Bool[Tensor, "batch variates time"] | None = None,
     ) -> Float[Tensor, "batch classes"]:
         """Logits; ``observed`` is false behind the end of a shorter series."""
-        normal, _ = self.norm(x, observed)
+        normal = self.norm(x, observed)[0] if self.normalise else x
         return self.head(self.trunk(normal, observed).mean((1, 2)))
 
 

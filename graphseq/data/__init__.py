@@ -23,7 +23,7 @@ from graphseq.data.generated import (
     WordProblem,
 )
 from graphseq.data.laplacian import AddLaplacianPE
-from graphseq.data.loaders import PeptidesFunc, WikipediaPages
+from graphseq.data.loaders import PeptidesFunc, WikipediaPages, benchmark_from_arrays
 from graphseq.data.manifest import File, Manifest, describe, names
 from graphseq.data.mirror import fetch
 from graphseq.data.orient import BreadthFirstOrder, DegreeOrder, GivenOrder, NodeOrder, OrientEdges, RandomOrder
@@ -90,6 +90,7 @@ __all__ = [
     "WeightedLFR",
     "WikipediaPages",
     "WordProblem",
+    "benchmark_from_arrays",
     "describe",
     "draw_negatives",
     "events_from_table",

@@ -92,7 +92,7 @@ def plstm_scan(
     written: see :func:`graphseq.scan.gated_scan`.
     """
     gates = {"source": source, "transition": transition, "mark": mark, "direct": direct}
-    check_gated(routes(topology), query, key, value, **gates)
+    check_gated(routes(topology), query, key, value, gates)
     return _scan(query, key, value, gates, topology, _columns(topology, graphs), form)
 
 
@@ -117,7 +117,7 @@ def plstm_scan_four_ways(
         ValueError: if sizes do not fit ``topology`` or one another.
     """
     gates = {"source": source, "transition": transition, "mark": mark, "direct": direct}
-    check_gated(GridRoutes(topology), query, key, value, four_ways=True, **gates)
+    check_gated(GridRoutes(topology), query, key, value, gates, four_ways=True)
     return _scan(query, key, value, gates, topology, _columns(topology, None), form)
 
 

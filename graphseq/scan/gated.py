@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -67,7 +69,7 @@ def gated_scan(
     where = routes(topology)
     gates = {"source": source, "transition": transition, "mark": mark, "direct": direct}
     four_ways = isinstance(topology, Grid) and transition.dim() == len(where.gates["transition"]) + 2
-    check_gated(where, query, key, value, four_ways=four_ways, **gates)
+    check_gated(where, query, key, value, gates, four_ways=four_ways)
     _check.tensors(topology, query=query, key=key, value=value, **gates)
     out_dtype = query.dtype
     tensors = _check.widened(query=query, key=key, value=value, **gates)
@@ -83,7 +85,7 @@ def gated_scan(
 
 
 def check_gated(
-    where: Routes, query: Tensor, key: Tensor, value: Tensor, *, four_ways: bool = False, **gates: Tensor
+    where: Routes, query: Tensor, key: Tensor, value: Tensor, gates: Mapping[str, Tensor], *, four_ways: bool = False
 ) -> None:
     """Whether all have the axes of a topology, and their sizes fit one another."""
     nodes = len(where.nodes)

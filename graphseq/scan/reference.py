@@ -131,14 +131,14 @@ def gated_grid_scan(
                 cells[h, w] = torch.zeros_like(v)
                 for a, state in arriving:
                     cells[h, w] = cells[h, w] + mark[way, a, :, h, w, :, None] * (q[..., None] * state).sum(-2)
-                for b, cell in enumerate(after):
+                for b, (row, column) in enumerate(after):
                     # A gate of an edge that leads nowhere is not read, so that its inf or NaN cannot leak.
-                    if not (0 <= cell[0] < rows and 0 <= cell[1] < columns):
+                    if not (0 <= row < rows and 0 <= column < columns):
                         continue
                     state = source[way, b, :, h, w, :, None, None] * k[..., :, None] * v[..., None, :]
                     for a, other in arriving:
                         state = state + transition[way, a, b, :, h, w, :, None, None] * other
-                    states[(*cell, b)] = state
+                    states[row, column, b] = state
         if cells:
             lines = [torch.stack([cells[h, w] for w in range(columns)], 1) for h in range(rows)]
             total = total + torch.stack(lines, 1)
@@ -178,6 +178,29 @@ def selective_scan(
     y = y if D is None else y + D * u
     y = y if z is None else y * silu(z)
     return y, torch.stack(lasts) if lasts else A.new_zeros(0, *A.shape)
+
+
+def grid_selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    exchange: Tensor | None,
+    topology: Grid,
+) -> Tensor:
+    """The grid scan with decays ``exp(delta A)``, of which ``exchange`` reads the other state; B and C are grouped."""
+    B, C = (x.repeat_interleave(u.shape[-1] // x.shape[-2], -2) for x in (B, C))
+    decay = torch.exp(delta[..., None] * A[:, None, None, None])
+    over = torch.zeros_like(delta)[..., None] if exchange is None else exchange[..., None]
+    own, other = (1 - over) * decay, over * decay
+    from_row, from_column = torch.stack([own[0], other[1]]), torch.stack([other[0], own[1]])
+    source = (delta * u)[..., None] * B
+    states = grid_scan(torch.stack([from_row, from_column]), source.to(decay.dtype), topology)
+    y = (C * states).sum((0, -1))
+    y = y.real if y.is_complex() else y
+    return y if D is None else y + D * u
 
 
 def _orders(topology: Ragged) -> list[range]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +148,12 @@ def test_a_table_that_cannot_be_forecast_is_answered_with_a_sentence(workplace, 
     errors = capsys.readouterr().err
     assert message in " ".join(errors.split())
     assert "Traceback" not in errors
+
+
+def test_the_tables_of_forecasts_are_those_of_the_records():
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "examples/series/table.py", "--check", "true"], cwd=root, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(root)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

@@ -23,11 +23,16 @@ _TENSORS = ", ".join(f"Tensor {name}" for name in _NAMES)
 _CROSSINGS = ", ".join(f"Tensor {name}" for name in Crossings._fields)
 
 
+# Seven tensors and a topology, or what stands for it: told apart by their places only.
+_on_any_grid: Any = torch_backend.gated_grid_scan
+_on_any_dag: Any = torch_backend.gated_dag_scan
+
+
 def gated_grid_scan(*inputs: Any) -> Tensor:
     """See :func:`graphseq.scan.gated_scan`."""
     *tensors, topology = inputs
     if tensors[0].is_complex():
-        return torch_backend.gated_grid_scan(*tensors, topology)
+        return _on_any_grid(*tensors, topology)
     return _grid_scan(*tensors, topology.reversed)
 
 
@@ -35,7 +40,7 @@ def gated_dag_scan(*inputs: Any) -> Tensor:
     """See :func:`graphseq.scan.gated_scan`."""
     *tensors, topology = inputs
     if tensors[0].is_complex():
-        return torch_backend.gated_dag_scan(*tensors, topology)
+        return _on_any_dag(*tensors, topology)
     return _dag_scan(*tensors, *topology.crossings, topology.reversed)
 
 
@@ -145,7 +150,7 @@ def _gradient(ctx: Any, backward: Callable, grad: Tensor) -> tuple[Tensor | None
 
 def _grid_in_pytorch(*inputs: Any) -> Tensor:
     *tensors, reversed = inputs
-    return torch_backend.gated_grid_scan(*tensors, _grid(tensors[0], reversed))
+    return _on_any_grid(*tensors, _grid(tensors[0], reversed))
 
 
 def _grid(query: Tensor, reversed: bool) -> Grid:
@@ -165,7 +170,7 @@ def _lines(crossings: Crossings, reversed: bool) -> LineGraph:
 
 
 def _dag_in_pytorch(*inputs: Any) -> Tensor:
-    return torch_backend.gated_dag_scan(*inputs[:7], _lines(Crossings(*inputs[7:-1]), inputs[-1]))
+    return _on_any_dag(*inputs[:7], _lines(Crossings(*inputs[7:-1]), inputs[-1]))
 
 
 def _differentiable_backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:

@@ -1,0 +1,78 @@
+"""Tables of the forecasting records, with published numbers beside them: docs/results/series/tables.md.
+
+graphseq repeat --config examples/series/etth1.yaml --seeds 0,1,2 --results docs/results/series --name ETTh1-96-chimera
+python examples/series/table.py
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+
+from jsonargparse import auto_cli
+
+from graphseq.training.results import Record
+
+MODELS = {
+    "chimera": "Chimera",
+    "separable": "Chimera, one-way coupling",
+    "independent": "Chimera, each variate by itself",
+    "linear": "linear map in closed form",
+    "joint_linear": "linear map of all variates in closed form",
+    "repeat": "last value repeated",
+    "seasonal_naive": "last day repeated",
+    "dlinear": "DLinear",
+    "mamba": "Mamba, each variate by itself",
+    "itransformer": "iTransformer-style encoder",
+    "patchtst": "PatchTST",
+    "tsm2": "TSM2",
+    "tpgn": "TPGN",
+}
+
+
+def tables(results: Path = Path("docs/results/series"), check: bool = False) -> None:
+    """Write the tables, or say that they are stale.
+
+    Args:
+        results: folder of the records; ``published.json`` in it holds the numbers of others.
+        check: write nothing, and exit with code 1 if the file is not what it should be.
+    """
+    published = json.loads((results / "published.json").read_text())
+    groups: dict[str, list[tuple[float, str]]] = {}
+    for path in sorted(results.glob("*-*.json")):
+        group, _, model = path.stem.rpartition("-")
+        record = Record.read(path)
+        groups.setdefault(group, []).append((record.mean, _row(record, MODELS[model])))
+    for group, rows in published["rows"].items():
+        for model, (mse, mae) in rows.items():
+            groups.setdefault(group, []).append((mse, f"| {model} | {mse:.3f} | {mae:.3f} | | | published |"))
+    text = "\n\n".join(_table(group, groups[group]) for group in sorted(groups, key=_by_horizon))
+    text += f"\n\nPublished: {published['source']}\n"
+    file = results / "tables.md"
+    if check and (not file.exists() or file.read_text() != text):
+        raise SystemExit(f"{file} must hold the tables of {results}: run python examples/series/table.py")
+    if not check:
+        file.write_text(text)
+        print(text)
+
+
+def _row(record: Record, model: str) -> str:
+    mae = statistics.fmean(record.further["mae"])
+    return f"| {model} | {record.value} | {mae:.4f} | {len(record.values)} | {record.params:,} | measured |"
+
+
+def _table(group: str, rows: list[tuple[float, str]]) -> str:
+    name, _, horizon = group.partition("-")
+    title = f"**{name}**, {horizon} rows ahead from 96" if horizon else f"**{name}** (generated), 6 rows ahead from 24"
+    head = ["| model | MSE | MAE | runs | parameters | source |", "|---|---|---|---|---|---|"]
+    return "\n".join([title, "", *head, *(row for _, row in sorted(rows))])
+
+
+def _by_horizon(group: str) -> tuple[str, int]:
+    name, _, horizon = group.partition("-")
+    return name, int(horizon or 0)
+
+
+if __name__ == "__main__":
+    auto_cli(tables)
