@@ -84,37 +84,32 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--stream", type=int, nargs="*", default=[1024], help="tokens before the measured step")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--out", type=Path, help="a JSON file that the rows are added to")
+    parser.add_argument("--out", type=Path, help="a JSON file that the groups are added to")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     keep_pages()
-    rows = []
-
-    def report(**row: object) -> None:
-        rows.append(row)
-        print("  ".join(f"{value:>14.4g}" if isinstance(value, float) else f"{value!s:>16}" for value in row.values()))
-
+    groups = []
     for length in arguments.lengths:
         calls = {name: training_step(name, length) for name in arguments.models}
-        for name, taken in milliseconds(calls, arguments.repeats).items():
-            report(
-                measure="training step",
-                model=name,
-                length=length,
-                median_ms=taken.median,
-                min_ms=taken.minimum,
-                tokens_per_second=1000 * length / taken.minimum,
-            )
+        groups.append(_together("training step", length, calls, arguments.repeats))
     for past in arguments.stream:
-        steps = {name: stream_step(name, past) for name in arguments.models}
-        measured = milliseconds({n: call for n, call in steps.items() if call is not None}, 30 * arguments.repeats)
-        for name, taken in measured.items():
-            report(measure="stream step", model=name, length=past, median_ms=taken.median, min_ms=taken.minimum)
+        steps = {name: call for name in arguments.models if (call := stream_step(name, past)) is not None}
+        groups.append(_together("stream step", past, steps, 30 * arguments.repeats))
     if arguments.out:
-        known = json.loads(arguments.out.read_text())["rows"] if arguments.out.exists() else []
-        machine = {"threads": torch.get_num_threads(), "torch": torch.__version__, "channels": CHANNELS}
-        content = {"benchmark": "sequence layers, float32, one sequence", **machine, "rows": known + rows}
+        known = json.loads(arguments.out.read_text())["measured together"] if arguments.out.exists() else []
+        content = {"benchmark": "sequence layers, float32, one sequence", "channels": CHANNELS}
+        content["measured together"] = known + groups
         arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _together(measure: str, length: int, calls: dict[str, Call], repeats: int) -> dict[str, object]:
+    """Rows that may be compared, since they were measured in turn: seconds of another hour are another machine's."""
+    rows = []
+    for name, taken in milliseconds(calls, repeats).items():
+        rows.append({"model": name, "median_ms": taken.median, "min_ms": taken.minimum})
+        print(f"{measure:>14} {length:>7} {name:>16} {taken.median:>12.4g} ms, at best {taken.minimum:.4g}")
+    machine = {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    return {"measure": measure, "length": length, **machine, "repeats": repeats, "rows": rows}
 
 
 if __name__ == "__main__":

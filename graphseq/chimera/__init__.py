@@ -16,7 +16,7 @@ from graphseq.chimera.model import ChimeraClassifier, ChimeraForecaster, Chimera
 from graphseq.chimera.normalise import WindowNorm, WindowScale
 from graphseq.chimera.packed import ChimeraSeries
 from graphseq.chimera.poles import AutoregressivePoles, Poles, RealPoles, SeasonalPoles
-from graphseq.chimera.states import Link, Roesser, States, Sweeps, grid_ssm
+from graphseq.chimera.states import Link, Roesser, States, Sweeps, grid_ssm, selective_grid_ssm
 from graphseq.chimera.tpgn import TPGN
 from graphseq.chimera.tsm2 import TSM2
 from graphseq.chimera.variates import correlation_order, variate_order
@@ -55,5 +55,6 @@ __all__ = [
     "WindowScale",
     "correlation_order",
     "grid_ssm",
+    "selective_grid_ssm",
     "variate_order",
 ]

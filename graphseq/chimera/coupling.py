@@ -50,11 +50,37 @@ class Coupling(ABC):
             theta2: exchange into state 2.
         """
 
+    def shares(self, theta: Float[Tensor, "2 *cells channels"]) -> Float[Tensor, "2 *cells channels"] | None:
+        r"""The parts :math:`s_i` of what arrives that come from the other state, where that is all the coupling does.
+
+        Then :math:`A_1 = e_1 (1 - s_1)`, :math:`A_2 = e_1 s_1`, :math:`A_3 = e_2 s_2` and :math:`A_4 = e_2 (1 - s_2)`
+        with :math:`e_i = e^{\Delta_i \lambda_i}`, which :func:`~graphseq.scan.grid_selective_scan` computes cell by
+        cell, without holding transitions or states in memory. None for a coupling of another form.
+
+        Args:
+            theta: exchange into state 1 and into state 2.
+        """
+        return None
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
-class MixCoupling(Coupling):
+class _Sharing(Coupling):
+    """A coupling that its shares say all about."""
+
+    def __call__(
+        self, rate1: Tensor, rate2: Tensor, delta1: Tensor, delta2: Tensor, theta1: Tensor, theta2: Tensor
+    ) -> Transitions:
+        e1, e2 = _decayed(rate1, delta1), _decayed(rate2, delta2)
+        share1, share2 = self.shares(torch.stack([theta1, theta2]))[..., None]
+        return Transitions(e1 * (1 - share1), e1 * share1, e2 * share2, e2 * (1 - share2))
+
+    @abstractmethod
+    def shares(self, theta: Tensor) -> Tensor: ...
+
+
+class MixCoupling(_Sharing):
     r"""What arrives is decayed, then shared out between the states: it can never grow.
 
     .. math::
@@ -66,12 +92,8 @@ class MixCoupling(Coupling):
     (:class:`ExponentialCoupling`) grow with the size of the grid.
     """
 
-    def __call__(
-        self, rate1: Tensor, rate2: Tensor, delta1: Tensor, delta2: Tensor, theta1: Tensor, theta2: Tensor
-    ) -> Transitions:
-        e1, e2 = _decayed(rate1, delta1), _decayed(rate2, delta2)
-        share1, share2 = theta1.sin().square()[..., None], theta2.sin().square()[..., None]
-        return Transitions(e1 * (1 - share1), e1 * share1, e2 * share2, e2 * (1 - share2))
+    def shares(self, theta: Tensor) -> Tensor:
+        return theta.sin().square()
 
 
 class HoldCoupling(Coupling):
@@ -119,28 +141,21 @@ class ExponentialCoupling(Coupling):
         return Transitions(_decayed(rate1, delta1), A2, A3, _decayed(rate2, delta2))
 
 
-class OneWayCoupling(Coupling):
+class OneWayCoupling(_Sharing):
     r"""From time to variates only, :math:`A_2 = 0`: two batches of one-dimensional scans, one after the other.
 
     The others are those of :class:`MixCoupling`, with :math:`A_1 = e_1`.
     """
 
-    def __call__(
-        self, rate1: Tensor, rate2: Tensor, delta1: Tensor, delta2: Tensor, theta1: Tensor, theta2: Tensor
-    ) -> Transitions:
-        A1, e2 = _decayed(rate1, delta1), _decayed(rate2, delta2)
-        share2 = theta2.sin().square()[..., None]
-        return Transitions(A1, torch.zeros_like(A1), e2 * share2, e2 * (1 - share2))
+    def shares(self, theta: Tensor) -> Tensor:
+        return torch.stack([torch.zeros_like(theta[0]), theta[1].sin().square()])
 
 
-class NoCoupling(Coupling):
+class NoCoupling(_Sharing):
     """Neither state reads the other: each variate is a sequence of its own in state 1."""
 
-    def __call__(
-        self, rate1: Tensor, rate2: Tensor, delta1: Tensor, delta2: Tensor, theta1: Tensor, theta2: Tensor
-    ) -> Transitions:
-        A1, A4 = _decayed(rate1, delta1), _decayed(rate2, delta2)
-        return Transitions(A1, torch.zeros_like(A1), torch.zeros_like(A4), A4)
+    def shares(self, theta: Tensor) -> Tensor:
+        return torch.zeros_like(theta)
 
 
 def _decayed(rate: Tensor, delta: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.functional import rms_norm, softplus
 
 from graphseq.chimera.coupling import Coupling, MixCoupling, OneWayCoupling
 from graphseq.chimera.poles import Poles, RealPoles
-from graphseq.chimera.states import Link, States, Sweeps, grid_ssm
+from graphseq.chimera.states import Link, States, Sweeps, selective_grid_ssm
 from graphseq.sequence.layer import set_step_bias
 
 
@@ -113,20 +113,16 @@ class GridSSM(nn.Module):
             ValueError: if a shape does not fit.
         """
         self._check(x, observed, gaps)
-        low_rank, B1, B2, C = self.x_proj(x).split([self.rank, self.state_size, self.state_size, self.outputs], dim=-1)
-        delta1, delta2 = softplus(self.dt_proj(low_rank)).chunk(2, dim=-1)
-        theta1, theta2 = self.theta_proj(low_rank).chunk(2, dim=-1)
+        low_rank, B, C = self.x_proj(x).split([self.rank, 2 * self.state_size, self.outputs], dim=-1)
+        delta, theta = _of_both(softplus(self.dt_proj(low_rank))), _of_both(self.theta_proj(low_rank))
         if gaps is not None:
-            delta1 = delta1 * gaps[:, None, :, None]
-        B1, B2, C1, C2 = map(_normalised, (B1, B2, *C.chunk(2, dim=-1)))
-        rate1, rate2 = -self.A_log.exp()
+            delta = torch.stack([delta[0] * gaps[:, None, :, None], delta[1]])
+        B, C = _normalised(_of_both(B)), _normalised(_of_both(C))
+        rate = -self.A_log.exp()
         if self.frequency is not None:
-            rate1, rate2 = torch.complex(rate1, self.frequency[0]), torch.complex(rate2, self.frequency[1])
-            C1, C2 = (torch.complex(*part.chunk(2, dim=-1)) for part in (C1, C2))
-        transitions = self.coupling(rate1, rate2, delta1, delta2, theta1, theta2)
+            rate, C = torch.complex(rate, self.frequency), torch.complex(*C.chunk(2, dim=-1))
         source = x if observed is None else x * observed[..., None]
-        y = grid_ssm(source, transitions, B1, B2, C1, C2, delta1=delta1, delta2=delta2, states=self.states)
-        return y + self.D * source
+        return selective_grid_ssm(source, rate, delta, theta, B, C, self.D, coupling=self.coupling, states=self.states)
 
     def _check(self, x: Tensor, observed: Tensor | None, gaps: Tensor | None) -> None:
         if x.dim() != 4 or x.shape[-1] != self.channels:
@@ -141,6 +137,11 @@ class GridSSM(nn.Module):
             f"{type(self).__name__}({self.channels}, state_size={self.state_size}, coupling={self.coupling!r}, "
             f"poles={self.poles!r}, states={self.states!r})"
         )
+
+
+def _of_both(features: Tensor) -> Tensor:
+    """``[…, 2 · size]`` with the two states as first axis, a view: the scan reads and writes them in this order."""
+    return features.unflatten(-1, (2, -1)).movedim(-2, 0)
 
 
 def _normalised(vectors: Tensor) -> Tensor:

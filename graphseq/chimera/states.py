@@ -10,14 +10,19 @@ from jaxtyping import Float, Inexact
 from torch import Tensor
 from torch.nn.functional import pad
 
-from graphseq.chimera.coupling import Transitions
-from graphseq.scan import Grid, Ragged, linear_scan
+from graphseq.chimera.coupling import Coupling, Transitions
+from graphseq.scan import Grid, Ragged, grid_selective_scan, linear_scan
 
 Cells: TypeAlias = Inexact[Tensor, "batch variates time channels states"]
 
 
 class States(ABC):
-    """A way from transitions and sources to the two states of every cell."""
+    """A way from transitions and sources to the two states of every cell.
+
+    ``fused`` says that these are the states that :func:`~graphseq.scan.grid_selective_scan` reads out.
+    """
+
+    fused = False
 
     @abstractmethod
     def __call__(self, transitions: Transitions, u1: Cells, u2: Cells) -> tuple[Cells, Cells]:
@@ -34,6 +39,8 @@ class Link(States):
         h^1_{v,t} &= A_1 h^1_{v,t-1} + A_2 h^2_{v-1,t} + u^1_{v,t} \\
         h^2_{v,t} &= A_3 h^1_{v,t-1} + A_4 h^2_{v-1,t} + u^2_{v,t}
     """
+
+    fused = True
 
     def __call__(self, transitions: Transitions, u1: Tensor, u2: Tensor) -> tuple[Tensor, Tensor]:
         A1, A2, A3, A4 = transitions
@@ -53,6 +60,8 @@ class Roesser(Link):
 
     It is the grid scan of what *leaves* a cell, with the transitions of the cell that it goes to.
     """
+
+    fused = False
 
     def __call__(self, transitions: Transitions, u1: Tensor, u2: Tensor) -> tuple[Tensor, Tensor]:
         A1, A2, A3, A4 = transitions
@@ -128,6 +137,44 @@ def grid_ssm(
     h1, h2 = (states or Link())(transitions, u1, u2)
     y = torch.einsum("bvtdn,bvtn->bvtd", h1, C1.to(h1.dtype)) + torch.einsum("bvtdn,bvtn->bvtd", h2, C2.to(h2.dtype))
     return y.real if y.is_complex() else y
+
+
+def selective_grid_ssm(
+    x: Float[Tensor, "batch variates time channels"],
+    rate: Inexact[Tensor, "2 channels states"],
+    delta: Float[Tensor, "2 batch variates time channels"],
+    theta: Float[Tensor, "2 batch variates time channels"],
+    B: Float[Tensor, "2 batch variates time states"],
+    C: Inexact[Tensor, "2 batch variates time states"],
+    D: Float[Tensor, " channels"] | None = None,
+    *,
+    coupling: Coupling,
+    states: States | None = None,
+) -> Float[Tensor, "batch variates time channels"]:
+    """:func:`grid_ssm` with the transitions of a coupling, first axes being those of the two states.
+
+    With :class:`Link` and a coupling that has :meth:`~Coupling.shares`, neither transitions nor states are held in
+    memory (:func:`~graphseq.scan.grid_selective_scan`); the numbers are the same.
+
+    Args:
+        x: input of each cell; rows are variates, columns are times.
+        rate: continuous rates of both states.
+        delta: steps along time and along variates; the input is multiplied by them as well.
+        theta: exchange into each state, as ``coupling`` reads it.
+        B: input vectors, shared by the channels.
+        C: output vectors, shared by the channels; complex for complex rates.
+        D: weight of the input that is added to the output.
+        coupling: how the two states feed each other.
+        states: the recurrence; :class:`Link` if not given.
+    """
+    states = states or Link()
+    shares = coupling.shares(theta) if states.fused else None
+    if shares is None:
+        y = grid_ssm(x, coupling(*rate, *delta, *theta), *B, *C, delta1=delta[0], delta2=delta[1], states=states)
+        return y if D is None else y + D * x
+    batch, variates, time, _ = x.shape
+    grid = Grid(variates, time, batch, device=x.device)
+    return grid_selective_scan(x, delta, rate, B, C, D, exchange=shares, topology=grid)
 
 
 def _before(cells: Tensor, axis: int) -> Tensor:

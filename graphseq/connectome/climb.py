@@ -34,31 +34,53 @@ def climb(partition: Partition, rng: np.random.Generator, rounds: int) -> list[f
 
 def move_nodes(partition: Partition, rng: np.random.Generator) -> None:
     """Move nodes to their best blocks, one by one in random order, until none gains."""
-    moved = True
-    while moved:
-        moved = False
-        for node in rng.permutation(partition.num_nodes).tolist():
-            gains = partition.gains(node)
-            best = int(gains.argmax())
-            if gains[best] > gains[partition.labels[node]] + LEAST_GAIN:
-                partition.move(node, best)
-                moved = True
+    while len(ready := _ready(partition, np.arange(partition.num_nodes))):
+        _move_each(partition, rng.permutation(ready))
 
 
 def settle(partition: Partition, rng: np.random.Generator, nodes: np.ndarray, blocks: list[int]) -> None:
-    """The same among two blocks for a few passes; neither is emptied."""
+    """The same among two blocks for a few passes; neither is emptied.
+
+    At first a random half of the nodes that would gain move at once, which costs no more than one move.
+    """
     for _ in range(SETTLING):
-        moved = False
-        for node in rng.permutation(nodes).tolist():
-            own = int(partition.labels[node] == blocks[1])
-            if partition.size[blocks[own]] == 1:
-                continue
-            gains = partition.gains(node, blocks)
-            if gains[1 - own] > gains[own] + LEAST_GAIN:
-                partition.move(node, blocks[1 - own])
-                moved = True
-        if not moved:
+        ready = _ready(partition, nodes, blocks)
+        labels = partition.labels.copy()
+        moved = ready[rng.random(len(ready)) < 0.5]
+        labels[moved] = blocks[0] + blocks[1] - labels[moved]
+        if not len(moved) or not np.isin(blocks, labels).all():
             break
+        partition.assign(labels)
+    for _ in range(SETTLING):
+        ready = _ready(partition, nodes, blocks)
+        if not _move_each(partition, rng.permutation(ready), blocks):
+            break
+
+
+def _ready(partition: Partition, nodes: np.ndarray, among: list[int] | None = None) -> np.ndarray:
+    """Which of the nodes would each gain by a move."""
+    return nodes[_better(partition, nodes, among)[1]]
+
+
+def _better(partition: Partition, nodes: np.ndarray, among: list[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The best block for each node, and whether it gains there."""
+    blocks = np.arange(len(partition.size)) if among is None else np.array(among)
+    gains = partition.gains(nodes, slice(None) if among is None else among)
+    now = gains[partition.labels[nodes][:, None] == blocks]
+    return blocks[gains.argmax(1)], gains.max(1) > now + LEAST_GAIN
+
+
+def _move_each(partition: Partition, nodes: np.ndarray, among: list[int] | None = None) -> bool:
+    """Move those that gain when their turn comes; among given blocks none is emptied. Whether any did."""
+    moved = False
+    for node in nodes:
+        if among is not None and partition.size[partition.labels[node]] == 1:
+            continue
+        block, gains = _better(partition, node[None], among)
+        if gains[0]:
+            partition.move(int(node), int(block[0]))
+            moved = True
+    return moved
 
 
 def merge(partition: Partition, rng: np.random.Generator) -> bool:

@@ -17,8 +17,8 @@ FULL = 0.999
 
 TINY = 1e-12
 
-#: Of logarithms of weights; equal weights would have an infinite shape.
-LEAST_SPREAD = 1e-3
+#: Least and most of the mean shape of weights; those that are as expected would have an infinite one.
+SHAPES = 1e-4, 500.0
 
 Pairs = Float[np.ndarray, "channels nodes nodes"]
 
@@ -81,36 +81,62 @@ class PoissonEdges:
 
 
 class GammaWeights:
-    r"""Weights of links follow a Gamma distribution of known shape :math:`a`, its rate :math:`\Gamma(1, b)` a priori.
+    r"""Weights follow Gamma distributions of known shapes, in known units, at a rate of each group of links.
 
-    :math:`m` weights of sum :math:`s` have the evidence
-    :math:`b\,\Gamma(1 + am)\,(b + s)^{-(1 + am)} \prod w^{a-1} / \Gamma(a)^m`; :math:`b` is the mean weight.
-    With :math:`a = 1`, the default, weights are exponential.
+    In units :math:`u_e`, weights :math:`w_e = u_e v_e` of shapes :math:`a_e` and a rate that is :math:`\Gamma(1, b)` a
+    priori have the evidence :math:`b\,\Gamma(1 + a)\,(b + s)^{-(1 + a)} \prod v_e^{a_e - 1} / (\Gamma(a_e) u_e)`, with
+    :math:`s = \sum v_e` and :math:`a = \sum a_e`. By :math:`b = s / a` over all links, the rate that is expected is
+    that of all links together.
+
+    Args:
+        weights: of each pair.
+        linked: which pairs are.
+        shapes: of each pair, if linked.
+        units: of each pair, if linked.
     """
 
-    def __init__(self, weights: Float[np.ndarray, " links"], shape: float = 1.0) -> None:
-        self.scale = float(weights.mean()) if weights.size else 1.0
-        self.shape = shape
+    def __init__(
+        self,
+        weights: Float[np.ndarray, "N N"],
+        linked: Bool[np.ndarray, "N N"],
+        shapes: Float[np.ndarray, "N N"],
+        units: Float[np.ndarray, "N N"],
+    ) -> None:
+        self.shapes, self.units = shapes, units
+        self.scale = (weights / units)[linked].sum() / shapes[linked].sum() if linked.any() else 1.0
 
     @classmethod
-    def fitted(cls, weights: Float[np.ndarray, " links"]) -> GammaWeights:
-        """With the shape of highest likelihood for all weights together."""
-        if not weights.size:
-            return cls(weights)
-        spread = np.log(weights.mean()) - np.log(weights).mean()
-        if spread < LEAST_SPREAD:
-            return cls(weights, 1 / (2 * LEAST_SPREAD))
-        # Between the bounds 1 / 2 and 1 of the asymptotic forms of log(a) - digamma(a) times a.
-        shape = brentq(lambda a: np.log(a) - digamma(a) - spread, 0.4 / spread, 1.1 / spread)
-        return cls(weights, float(shape))
+    def exponential(cls, weights: Float[np.ndarray, "N N"], linked: Bool[np.ndarray, "N N"]) -> GammaWeights:
+        """All alike, of shape 1 in units of 1."""
+        return cls(weights, linked, np.ones(weights.shape), np.ones(weights.shape))
 
-    def evidence(self, m: np.ndarray, sums: np.ndarray) -> np.ndarray:
-        order = 1 + self.shape * m
-        return np.log(self.scale) - order * np.log(self.scale + sums) + gammaln(order)
+    @classmethod
+    def expected(cls, weights: Float[np.ndarray, "N N"], linked: Bool[np.ndarray, "N N"], power: float) -> GammaWeights:
+        r"""Of mean :math:`m_{ij} = g_i g_j` and variance in proportion to :math:`m_{ij}^{2 - p}`, were blocks alike.
+
+        Shapes are :math:`c\,m^p` and units :math:`m^{1 - p}`. The factors :math:`g` and :math:`c` are those of highest
+        likelihood for all links together; that of :math:`c` is where its derivative
+        :math:`\sum_e m_e^p (\log c + \log v_e - \psi(c\,m_e^p))` is 0.
+        """
+        mean = _expected_weights(np.where(linked, weights, 0), power)
+        shapes, units = mean**power, mean ** (1 - power)
+        if linked.any():
+            shape, log_weight = shapes[linked], np.log((weights / units)[linked])
+
+            def slope(log_factor: float) -> float:
+                return float(shape @ (log_factor + log_weight - digamma(np.exp(log_factor) * shape)))
+
+            least, most = (float(np.log(bound / shape.mean())) for bound in SHAPES)
+            shapes = shapes * np.exp(most if slope(most) > 0 else brentq(slope, least, most))
+        return cls(weights, linked, shapes, units)
+
+    def evidence(self, shape: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        return np.log(self.scale) - (1 + shape) * np.log(self.scale + weight) + gammaln(1 + shape)
 
     def per_link(self, weights: np.ndarray) -> np.ndarray:
         """The part of the log-likelihood of a link that no partition changes."""
-        return (self.shape - 1) * np.log(np.where(weights > 0, weights, 1.0)) - gammaln(self.shape)
+        values = np.log(np.where(weights > 0, weights / self.units, 1.0))
+        return (self.shapes - 1) * values - gammaln(self.shapes) - np.log(self.units)
 
 
 @dataclass(frozen=True)
@@ -121,13 +147,11 @@ class PairModel:
         edges: the model of links.
         weights: the model of weights.
         exposure: of each pair, for ``edges``.
-        unit: of each pair; weights are measured in it.
     """
 
     edges: BernoulliEdges | PoissonEdges
     weights: GammaWeights
     exposure: Float[np.ndarray, "N N"]
-    unit: Float[np.ndarray, "N N"]
 
     @classmethod
     def of(
@@ -136,44 +160,56 @@ class PairModel:
         observed: Bool[np.ndarray, "N N"],
         *,
         degree_corrected: bool,
-        strength_normalise: bool,
+        strength_power: float | None,
     ) -> PairModel:
-        """The model whose constants come from the observed pairs."""
+        """The model whose constants come from the observed pairs.
+
+        Weights follow :meth:`GammaWeights.expected` if a power is given, otherwise an exponential distribution.
+        """
         linked = (weights > 0) & observed
-        unit = np.ones(weights.shape)
-        if strength_normalise:
-            unit = _expected_weights(np.where(linked, weights, 0))
         edges = PoissonEdges() if degree_corrected else BernoulliEdges()
-        # What strengths leave unexplained is broader or narrower than an exponential distribution.
-        kind = GammaWeights.fitted if strength_normalise else GammaWeights
-        return cls(edges, kind((weights / unit)[linked]), edges.exposure(linked, observed), unit)
+        if strength_power is None:
+            law = GammaWeights.exponential(weights, linked)
+        else:
+            law = GammaWeights.expected(weights, linked, strength_power)
+        return cls(edges, law, edges.exposure(linked, observed))
 
     def statistics(self, weights: Float[np.ndarray, "N N"], observed: Bool[np.ndarray, "N N"]) -> Pairs:
-        """What each observed pair adds to the sums of its two blocks: exposure, links, and weight."""
+        """What each observed pair adds to the sums of its two blocks: exposure, links, shape, and weight."""
         linked = (weights > 0) & observed
-        return np.stack([np.where(observed, self.exposure, 0), linked, np.where(linked, weights / self.unit, 0)])
+        return np.stack(
+            [
+                np.where(observed, self.exposure, 0),
+                linked,
+                np.where(linked, self.weights.shapes, 0),
+                np.where(linked, weights / self.weights.units, 0),
+            ]
+        )
 
     def evidence(self, sums: Float[np.ndarray, "channels *blocks"]) -> Float[np.ndarray, "*blocks"]:
         """Log-likelihood of the links between two blocks, rates integrated out, but for :meth:`constant`."""
-        return self.edges.evidence(sums[0], sums[1]) + self.weights.evidence(sums[1], sums[2])
+        return self.edges.evidence(sums[0], sums[1]) + self.weights.evidence(sums[2], sums[3])
 
     def constant(self, weights: Float[np.ndarray, "N N"], observed: Bool[np.ndarray, "N N"]) -> float:
         """What all partitions share; with it, models of the same data can be compared."""
         linked = np.triu((weights > 0) & observed, 1)
-        return float((self.edges.per_link(self.exposure) + self.of_weights(weights))[linked].sum())
-
-    def of_weights(self, weights: Float[np.ndarray, "N N"]) -> Float[np.ndarray, "N N"]:
-        """Of that, what the weight of each link adds; for those of no link, anything."""
-        return self.weights.per_link(weights / self.unit) - np.log(self.unit)
+        return float((self.edges.per_link(self.exposure) + self.weights.per_link(weights))[linked].sum())
 
 
-def _expected_weights(weights: Float[np.ndarray, "N N"]) -> Float[np.ndarray, "N N"]:
-    r"""Products :math:`g_i g_j` that give each node the strength it has, :math:`g_i \sum_{j \sim i} g_j = s_i`."""
-    linked = (weights > 0).astype(float)
-    strength = weights.sum(1)
-    factor = np.sqrt(strength / np.maximum(linked.sum(1), 1))
+def _expected_weights(weights: Float[np.ndarray, "N N"], power: float) -> Float[np.ndarray, "N N"]:
+    r"""Products :math:`m_{ij} = g_i g_j` with :math:`\sum_{j \sim i} m_{ij}^{p - 1} (w_{ij} - m_{ij}) = 0` at a node.
+
+    With :math:`p = 1` they have the strengths of the nodes; with :math:`p = 0`, relative deviations cancel.
+    """
+    linked = weights > 0
+    some = linked.any(1)
+    factor = np.sqrt(weights.sum(1) / np.maximum(linked.sum(1), 1))
+    # Of a node without links nothing is known.
+    factor[~some] = factor[some].mean() if some.any() else 1.0
     for _ in range(FITTING):
-        # Steps of plain division would alternate between two solutions.
-        factor = np.sqrt(factor * strength / np.maximum(linked @ factor, TINY))
-    factor[strength == 0] = 1
+        mean = np.outer(factor, factor)
+        importance = np.where(linked, mean ** (power - 1), 0)
+        found, wanted = (importance * mean).sum(1)[some], (importance * weights).sum(1)[some]
+        # Full steps would alternate between two solutions.
+        factor[some] *= np.sqrt(wanted / found)
     return np.outer(factor, factor)

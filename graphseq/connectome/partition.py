@@ -73,22 +73,25 @@ class Partition:
     def score(self) -> float:
         return self.log_likelihood + self.log_prior
 
-    def gains(self, node: int, among: list[int] | slice = slice(None)) -> np.ndarray:
-        """What the score gains if the node moves to each of some blocks; by default to all, the empty one included."""
-        block, links = int(self.labels[node]), self.links[:, node]
-        without = self.sums.copy()
-        without[:, block] -= links
-        without[:, :, block] -= links
-        without[:, block, block] += links[:, block]
-        without = without[:, among]
-        # Where the node arrives in block s, only row s changes.
-        before, after = self.evidence(np.stack([without, without + links[:, None]], 1))
-        return (after - before).sum(1) + self._prior_gains(block, among)
+    def gains(self, nodes: Int[np.ndarray, " moved"], among: list[int] | slice = slice(None)) -> np.ndarray:
+        """What the score gains if one of the nodes moves to each of some blocks, by default to all, the empty one too.
 
-    def _prior_gains(self, block: int, among: list[int] | slice) -> np.ndarray:
-        size = self.size.copy()
-        size[block] -= 1
-        return self._log_sizes[np.count_nonzero(size) + (size == 0)][among] + np.log(size[among] + 1)
+        One row for each node, each as if it alone moved.
+        """
+        blocks, links = self.labels[nodes], self.links[:, nodes]
+        home = np.eye(len(self.size))[blocks]
+        arrival = home[:, among]
+        own = links[:, np.arange(len(nodes)), blocks]
+        # Rows of the sums without the node: only row s changes where it arrives in block s.
+        without = self.sums[:, None, among] - links[:, :, among, None] * home[:, None]
+        without -= arrival[:, :, None] * (links - own[:, :, None] * home)[:, :, None]
+        before, after = self.evidence(np.stack([without, without + links[:, :, None]], 1))
+        return (after - before).sum(-1) + self._prior_gains(blocks, among)
+
+    def _prior_gains(self, blocks: np.ndarray, among: list[int] | slice) -> np.ndarray:
+        size = self.size - np.eye(len(self.size))[blocks]
+        occupied = np.count_nonzero(size, 1)[:, None] + (size == 0)
+        return self._log_sizes[occupied][:, among] + np.log(size[:, among] + 1)
 
     def move(self, node: int, block: int) -> None:
         """Put the node into the block."""
@@ -131,8 +134,8 @@ class Partition:
         return gain + self._log_sizes[blocks - 1] - self._log_sizes[blocks]
 
 
-class PlantedPartition(Partition):
-    """A partition in which all blocks are alike: one group of pairs within blocks, and one between them."""
+class SharedBetweenPartition(Partition):
+    """A partition whose blocks have groups of pairs of their own within, and one together between them."""
 
     def assign(self, labels: Int[np.ndarray, " nodes"]) -> None:
         super().assign(labels)
@@ -140,7 +143,51 @@ class PlantedPartition(Partition):
 
     @property
     def group_sums(self) -> Float[np.ndarray, "channels groups"]:
-        return self._split(np.trace(self.sums, axis1=1, axis2=2))
+        within = self._within
+        return np.concatenate([within, self._between(within.sum(1))[:, None]], 1)
+
+    @property
+    def sums_of_pairs(self) -> Float[np.ndarray, "channels nodes nodes"]:
+        within = self._within
+        same = self.labels[:, None] == self.labels
+        return np.where(same, within[:, self.labels, None], self._between(within.sum(1))[:, None, None])
+
+    def gains(self, nodes: Int[np.ndarray, " moved"], among: list[int] | slice = slice(None)) -> np.ndarray:
+        blocks, links = self.labels[nodes], self.links[:, nodes]
+        home = np.eye(len(self.size))[blocks]
+        without = self._within[:, None] - home * links
+        arriving = links[:, :, among]
+        before, after = self.evidence(np.stack([without[:, :, among], without[:, :, among] + arriving], 1))
+        between = self.evidence(self._between(without.sum(2)[:, :, None] + arriving))
+        return after - before + between + self._prior_gains(blocks, among)
+
+    def merge_gains(self) -> Float[np.ndarray, "blocks blocks"]:
+        blocks = self.num_blocks
+        within, sums = self._within[:, :blocks], self.sums[:, :blocks, :blocks]
+        now, total = self.evidence(within), within.sum(1)
+        gain = self.evidence(within[:, :, None] + within[:, None] + sums) - now[:, None] - now
+        gain += self.evidence(self._between(total[:, None, None] + sums)) - self.evidence(self._between(total[:, None]))
+        gain += self._merge_prior_gains()
+        gain[np.tril_indices(blocks)] = -np.inf
+        return gain
+
+    @property
+    def _within(self) -> Float[np.ndarray, "channels blocks"]:
+        return np.diagonal(self.sums, axis1=1, axis2=2)
+
+    def _between(self, within: np.ndarray) -> np.ndarray:
+        """All pairs but those within."""
+        total = self.total.reshape(-1, *[1] * (within.ndim - 1))
+        # Rounding must not leave less than nothing.
+        return np.maximum(total - within, 0)
+
+
+class PlantedPartition(SharedBetweenPartition):
+    """A partition in which all blocks are alike: one group of pairs within blocks, and one between them."""
+
+    @property
+    def group_sums(self) -> Float[np.ndarray, "channels groups"]:
+        return self._split(self._within.sum(1))
 
     @property
     def sums_of_pairs(self) -> Float[np.ndarray, "channels nodes nodes"]:
@@ -148,25 +195,23 @@ class PlantedPartition(Partition):
         same = self.labels[:, None] == self.labels
         return np.where(same, within[:, None, None], between[:, None, None])
 
-    def gains(self, node: int, among: list[int] | slice = slice(None)) -> np.ndarray:
-        block, links = int(self.labels[node]), self.links[:, node]
-        within = np.trace(self.sums, axis1=1, axis2=2) - links[:, block]
-        likelihood = self.evidence(self._split(within[:, None] + links[:, among])).sum(-1)
-        return likelihood + self._prior_gains(block, among)
+    def gains(self, nodes: Int[np.ndarray, " moved"], among: list[int] | slice = slice(None)) -> np.ndarray:
+        blocks, links = self.labels[nodes], self.links[:, nodes]
+        own = links[:, np.arange(len(nodes)), blocks]
+        within = self._within.sum(1)[:, None] - own
+        likelihood = self.evidence(self._split(within[:, :, None] + links[:, :, among])).sum(-1)
+        return likelihood + self._prior_gains(blocks, among)
 
     def merge_gains(self) -> Float[np.ndarray, "blocks blocks"]:
         blocks = self.num_blocks
-        within = np.trace(self.sums, axis1=1, axis2=2)
-        joined = self._split(within[:, None, None] + self.sums[:, :blocks, :blocks])
+        joined = self._split(self._within.sum(1)[:, None, None] + self.sums[:, :blocks, :blocks])
         gain = self.evidence(joined).sum(-1) - self.log_likelihood + self._merge_prior_gains()
         gain[np.tril_indices(blocks)] = -np.inf
         return gain
 
     def _split(self, within: np.ndarray) -> np.ndarray:
         """Of sums within, those within and between, along a new last axis."""
-        total = self.total.reshape(-1, *[1] * (within.ndim - 1))
-        # Rounding must not leave less than nothing between.
-        return np.stack([within, np.maximum(total - within, 0)], -1)
+        return np.stack([within, self._between(within)], -1)
 
 
 def log_prior_of_sizes(num_nodes: int) -> Float[np.ndarray, " blocks"]:

@@ -14,7 +14,11 @@ from graphseq.connectome.climb import climb
 from graphseq.connectome.evidence import PairModel
 from graphseq.connectome.matrix import by_size, checked, observed_pairs
 from graphseq.connectome.modularity import louvain_labels
-from graphseq.connectome.partition import Partition, PlantedPartition
+from graphseq.connectome.partition import Partition, PlantedPartition, SharedBetweenPartition
+
+#: Of an expected weight, to which a Gamma distribution's shape is proportional: the standard deviation is in proportion
+#: to the expected weight by 0, its root by 1.
+POWERS = 0.5, 0.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,15 @@ class WeightedSBM:
     Args:
         degree_corrected: links in proportion to the degrees of both ends, see :class:`PoissonEdges`. Otherwise nodes of
             high and of low degree tend to be told apart.
-        strength_normalise: measure a weight in units of :math:`g_i g_j`, products that give each node the strength it
-            has, and let weights follow a Gamma distribution whose shape is fitted to all of them. Otherwise nodes of
-            strong and of weak links tend to be told apart. (Units of :math:`\sqrt{f_i f_j}`, with :math:`f` the mean
-            weight of the links of a node, would take away only half of the differences.)
+        strength_normalise: measure a weight against :math:`m_{ij} = g_i g_j`, products that are fitted to the weights
+            of each node's links, and let it follow a Gamma distribution whose shape is in proportion to
+            :math:`m_{ij}^p`. Of :math:`p = 0` (a standard deviation in proportion to the mean), 1/2 and 1 (a variance
+            in proportion to the mean, which fits each node's strength exactly), that is taken under which links,
+            weights and communities are most probable. Otherwise nodes of strong and of weak links tend to be told
+            apart.
+        shared_between: each community has rates of its own within, and all pairs of them the same between (the
+            non-uniform planted partition model; Zhang & Peixoto 2020). Then blocks that differ only in how they link to
+            one another, such as hubs and others of one community, are no communities.
         alike: all communities have the same rates within, and all pairs of them the same between (the planted partition
             model; Zhang & Peixoto 2020). Then nothing but more, or less, within than between makes a community.
         resolutions: of the Louvain starts.
@@ -86,16 +95,18 @@ class WeightedSBM:
         *,
         degree_corrected: bool = False,
         strength_normalise: bool = False,
+        shared_between: bool = False,
         alike: bool = False,
         resolutions: Sequence[float] = (0.7, 1.0),
-        random_starts: int = 2,
+        random_starts: int = 4,
         rounds: int = 20,
         seed: int = 0,
     ) -> None:
         self.degree_corrected = degree_corrected
         self.strength_normalise = strength_normalise
         self.alike = alike
-        self._partition = PlantedPartition if alike else Partition
+        self.shared_between = shared_between
+        self._partition = PlantedPartition if alike else SharedBetweenPartition if shared_between else Partition
         self.resolutions = tuple(resolutions)
         self.random_starts = random_starts
         self.rounds = rounds
@@ -104,13 +115,13 @@ class WeightedSBM:
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(degree_corrected={self.degree_corrected}, "
-            f"strength_normalise={self.strength_normalise}, alike={self.alike}, seed={self.seed})"
+            f"strength_normalise={self.strength_normalise}, shared_between={self.shared_between}, "
+            f"alike={self.alike}, seed={self.seed})"
         )
 
     def __call__(self, weights: Float[Tensor, "nodes nodes"]) -> Int[Tensor, " nodes"]:
         """Community of each node, numbered from 0 in order of size."""
-        matrix, mask = self._matrices(weights, None)
-        return self._best(self._model(matrix, mask), matrix, mask)[0]
+        return self._best(*self._matrices(weights, None)).labels
 
     def fit(
         self, weights: Float[Tensor, "nodes nodes"], observed: Bool[Tensor, "nodes nodes"] | None = None
@@ -127,16 +138,15 @@ class WeightedSBM:
             ValueError: if ``weights`` or ``observed`` is not such a matrix.
         """
         matrix, mask = self._matrices(weights, observed)
-        model = self._model(matrix, mask)
-        labels, partition, history = self._best(model, matrix, mask)
-        likelihood = partition.log_likelihood + model.constant(matrix, mask)
+        found = self._best(matrix, mask)
+        prior = found.partition.log_prior
         return BlockFit(
-            labels,
-            likelihood + partition.log_prior,
-            likelihood,
-            partition.log_prior,
-            tuple(score - partition.log_likelihood + likelihood for score in history),
-            tuple(self._levels(matrix, labels)),
+            found.labels,
+            found.score,
+            found.score - prior,
+            prior,
+            tuple(score + found.constant for score in found.history),
+            tuple(self._levels(matrix, found.labels)),
         )
 
     def log_likelihood(
@@ -147,9 +157,8 @@ class WeightedSBM:
     ) -> float:
         """Of links and weights, given communities."""
         matrix, mask = self._matrices(weights, observed)
-        model = self._model(matrix, mask)
-        partition = self._partition(model.statistics(matrix, mask), model.evidence, _as_labels(labels, len(matrix)))
-        return partition.log_likelihood + model.constant(matrix, mask)
+        blocks = _as_labels(labels, len(matrix))
+        return max(self._log_likelihood(model, matrix, mask, blocks) for model in self._models(matrix, mask))
 
     def log_prior(self, labels: Int[Tensor, " nodes"]) -> float:
         """Of communities; it depends on their sizes alone."""
@@ -168,44 +177,48 @@ class WeightedSBM:
         two evidences. All models are so densities of the same links and weights, and can be compared.
         """
         matrix, mask = self._matrices(weights, observed)
-        model = self._model(matrix, mask)
         blocks = _as_labels(labels, len(matrix))
+        model = max(self._models(matrix, mask), key=lambda model: self._log_likelihood(model, matrix, mask, blocks))
         everything = observed_pairs(None, len(matrix))
         seen, whole = (
             self._partition(model.statistics(matrix, pairs), model.evidence, blocks) for pairs in (mask, everything)
         )
-        n, m, _ = seen.sums_of_pairs
+        n, m = seen.sums_of_pairs[:2]
         probability = model.edges.probability(model.exposure, n, m)
         linked = matrix > 0
         hidden = np.triu(everything & ~mask)
-        links = np.where(linked, np.log(probability), np.log1p(-probability)) + linked * model.of_weights(matrix)
-        evidence = model.weights.evidence(*whole.group_sums[1:]) - model.weights.evidence(*seen.group_sums[1:])
+        links = np.where(linked, np.log(probability), np.log1p(-probability)) + linked * model.weights.per_link(matrix)
+        evidence = model.weights.evidence(*whole.group_sums[2:]) - model.weights.evidence(*seen.group_sums[2:])
         return float(links[hidden].sum() + evidence.sum())
 
     def _matrices(self, weights: Tensor, observed: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
         matrix = checked(weights)
         return matrix, observed_pairs(observed, len(matrix))
 
-    def _model(self, weights: np.ndarray, observed: np.ndarray) -> PairModel:
-        return PairModel.of(
-            weights,
-            observed,
-            degree_corrected=self.degree_corrected,
-            strength_normalise=self.strength_normalise,
-        )
+    def _models(self, weights: np.ndarray, observed: np.ndarray) -> list[PairModel]:
+        return [
+            PairModel.of(weights, observed, degree_corrected=self.degree_corrected, strength_power=power)
+            for power in (POWERS if self.strength_normalise else (None,))
+        ]
 
-    def _best(
-        self, model: PairModel, weights: np.ndarray, observed: np.ndarray
-    ) -> tuple[Tensor, Partition, list[float]]:
-        pairs = model.statistics(weights, observed)
+    def _log_likelihood(self, model: PairModel, weights: np.ndarray, observed: np.ndarray, labels: np.ndarray) -> float:
+        partition = self._partition(model.statistics(weights, observed), model.evidence, labels)
+        return partition.log_likelihood + model.constant(weights, observed)
+
+    def _best(self, weights: np.ndarray, observed: np.ndarray) -> _Found:
         rng = np.random.default_rng(self.seed)
-        found = []
-        for labels in self._starts(np.where(observed, weights, 0), rng):
-            partition = self._partition(pairs, model.evidence, labels)
-            history = climb(partition, rng, self.rounds)
-            found.append((partition.score, partition, history))
-        _, partition, history = max(found, key=lambda each: each[0])
-        return by_size(partition.labels), partition, history
+        starts = list(self._starts(np.where(observed, weights, 0), rng))
+        every: list[_Found] = []
+        for model in self._models(weights, observed):
+            pairs, constant = model.statistics(weights, observed), model.constant(weights, observed)
+            for labels in starts:
+                partition = self._partition(pairs, model.evidence, labels)
+                history = climb(partition, rng, self.rounds)
+                every.append(_Found(partition, constant, history))
+            # What one model finds the next can start from; laws of weights differ too little to search all anew.
+            best = max(every, key=lambda found: found.score)
+            starts = [best.partition.labels, starts[0]]
+        return best
 
     def _starts(self, weights: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
         nodes = len(weights)
@@ -224,12 +237,29 @@ class WeightedSBM:
             between = member.T @ weights @ member
             np.fill_diagonal(between, 0)
             everything = observed_pairs(None, blocks)
-            coarse = self._best(self._model(between, everything), between, everything)[0]
+            coarse = self._best(between, everything).labels
             if len(coarse.unique()) == blocks:
                 # Nothing can be joined at a gain: the top is one block.
                 coarse = torch.zeros_like(coarse)
             labels = coarse[labels]
             yield labels
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Where a search ended, and what all partitions share under its model."""
+
+    partition: Partition
+    constant: float
+    history: list[float]
+
+    @property
+    def labels(self) -> Tensor:
+        return by_size(self.partition.labels)
+
+    @property
+    def score(self) -> float:
+        return self.partition.score + self.constant
 
 
 def _as_labels(labels: Tensor, nodes: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which community method explains a graph best: the one whose communities predict links and weights it has not seen."""
+"""Which community method explains a graph best, as one model of communities judges them all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Selection:
     Args:
         labels: community of each node by the chosen method, on the whole graph.
         method: its name.
-        scores: held-out log-likelihood of each method, per pair of nodes.
+        scores: of each method, per pair of nodes: the log-posterior of its communities, or the held-out log-likelihood.
     """
 
     labels: Int[Tensor, " nodes"]
@@ -35,25 +35,28 @@ class Selection:
 def select_communities(
     weights: Float[Tensor, "nodes nodes"],
     methods: Mapping[str, CommunityMethod],
-    folds: int = 5,
+    folds: int | None = None,
     seed: int = 0,
     judge: WeightedSBM | None = None,
 ) -> Selection:
-    r"""Choose among community methods by cross-validation over pairs of nodes.
+    r"""Choose among community methods by what their communities say about the graph, under one block model.
 
-    The pairs are dealt into folds. For each fold, every method sees the graph without the links in it, and its
-    communities are judged by the log-likelihood of the links and weights of the fold, given all other pairs, under one
-    block model with these communities. The method with the highest sum is applied to the whole graph.
+    Without folds, the communities that each method finds in the graph are judged by their posterior: likelihood of
+    links and weights, rates integrated out, times the prior, which pays for their number. With folds, by
+    cross-validation over pairs of nodes: for each fold, every method sees the graph without the links in it, and its
+    communities are judged by the log-likelihood of the links and weights of the fold, given all other pairs. The latter
+    depends less on priors, but judges communities of a graph that has lost links, and so passes over methods that need
+    them all. The method with the highest sum is applied to the whole graph.
 
-    By default the judge corrects for degrees and strengths and holds all communities alike. A more general one would
-    also reward blocks that are no communities, such as one of hubs.
+    By default the judge corrects for degrees and strengths, and all pairs of communities share their rates. A more
+    general one would also reward blocks that are no communities, such as one of hubs.
 
     Args:
         weights: symmetric and non-negative; 0 where there is no link. The diagonal does not count.
         methods: by name.
-        folds: at least 2.
-        seed: the same seed gives the same choice.
-        judge: the block model of the likelihood.
+        folds: at least 2; none to judge by the posterior.
+        seed: of the folds; the same seed gives the same choice.
+        judge: the block model.
 
     Raises:
         ValueError: if there are no methods, fewer than 2 folds, or fewer pairs than folds.
@@ -61,26 +64,39 @@ def select_communities(
     Example:
         >>> weights = torch.block_diag(torch.ones(8, 8), torch.ones(9, 9)).fill_diagonal_(0)
         >>> apart = lambda weights: torch.arange(len(weights))
-        >>> select_communities(weights, {"Louvain": Louvain(), "apart": apart}, folds=3).method
+        >>> select_communities(weights, {"Louvain": Louvain(), "apart": apart}).method
         'Louvain'
 
-    Cost: ``folds + 1`` calls of each method.
+    Cost: one call of each method; with folds, ``folds`` of each and one more of the chosen one.
     """
     if not methods:
         raise ValueError("methods must hold at least one, got none")
     checked(weights)
-    nodes = len(weights)
+    pairs = len(weights) * (len(weights) - 1) / 2
     if judge is None:
-        judge = WeightedSBM(degree_corrected=True, strength_normalise=True, alike=True)
-    totals = dict.fromkeys(methods, 0.0)
-    for observed in _folds(nodes, folds, seed):
-        seen = weights * observed
-        for name, method in methods.items():
-            totals[name] += judge.predictive(weights, method(seen), observed)
-    pairs = nodes * (nodes - 1) / 2
-    scores = {name: total / pairs for name, total in totals.items()}
+        judge = WeightedSBM(degree_corrected=True, strength_normalise=True, shared_between=True)
+    if folds is None:
+        found = {name: method(weights) for name, method in methods.items()}
+        totals = {
+            name: judge.log_likelihood(weights, labels) + judge.log_prior(labels) for name, labels in found.items()
+        }
+    else:
+        found = {}
+        totals = _held_out(weights, methods, folds, seed, judge)
+    scores = {name: total / max(pairs, 1) for name, total in totals.items()}
     best = max(scores, key=lambda name: scores[name])
-    return Selection(methods[best](weights), best, scores)
+    return Selection(found[best] if best in found else methods[best](weights), best, scores)
+
+
+def _held_out(
+    weights: Tensor, methods: Mapping[str, CommunityMethod], folds: int, seed: int, judge: WeightedSBM
+) -> dict[str, float]:
+    """Log-likelihood of all pairs, each when it was held out."""
+    totals = dict.fromkeys(methods, 0.0)
+    for observed in _folds(len(weights), folds, seed):
+        for name, method in methods.items():
+            totals[name] += judge.predictive(weights, method(weights * observed), observed)
+    return totals
 
 
 class SelectedCommunities:
@@ -88,16 +104,18 @@ class SelectedCommunities:
 
     Args:
         methods: by name; by default :func:`standard_methods`.
-        folds: of the cross-validation.
+        folds: of a cross-validation; none to judge by the posterior.
         seed: of methods and folds.
 
     Example:
         >>> weights = torch.block_diag(torch.ones(5, 5), torch.ones(6, 6)).fill_diagonal_(0)
-        >>> SelectedCommunities(folds=2)(weights)
+        >>> SelectedCommunities()(weights)
         tensor([1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
     """
 
-    def __init__(self, methods: Mapping[str, CommunityMethod] | None = None, *, folds: int = 5, seed: int = 0) -> None:
+    def __init__(
+        self, methods: Mapping[str, CommunityMethod] | None = None, *, folds: int | None = None, seed: int = 0
+    ) -> None:
         self.methods = standard_methods(seed) if methods is None else dict(methods)
         self.folds, self.seed = folds, seed
 

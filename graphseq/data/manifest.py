@@ -22,16 +22,16 @@ class File:
 
     Args:
         path: where a mirror holds it.
-        sha256: its checksum, as hexadecimal digits.
-        size: its length in bytes.
+        sha256: its checksum, as hexadecimal digits; none where it is not known.
+        size: its length in bytes, if known.
         to: where it is put, relative to the data root.
         url: official address of a byte-identical file, where there is one.
         unpack: for an archive, the folder (relative to the data root) that receives its contents.
     """
 
     path: str
-    sha256: str
-    size: int
+    sha256: str | None
+    size: int | None
     to: str
     url: str | None = None
     unpack: str | None = None

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -54,12 +55,12 @@ def mirror_folder(mirror: str | Path | None = None) -> Path | None:
 
 
 def check(file: File, path: Path) -> None:
-    """Hold a file on disk to its manifest.
+    """Hold a file on disk to its manifest, if that states a checksum.
 
     Raises:
         ValueError: if its SHA-256 is another.
     """
-    if (found := sha256(path)) != file.sha256:
+    if file.sha256 is not None and (found := sha256(path)) != file.sha256:
         raise ValueError(
             f"{path} must have SHA-256 {file.sha256} ({file.size} bytes), got {found} ({path.stat().st_size} bytes): "
             "it is damaged or another version; delete it and fetch it again"
@@ -93,6 +94,12 @@ def _obtain(file: File, target: Path, mirror: Path | None) -> None:
         except ValueError as error:
             origin = mirror / file.path if mirror is not None and (mirror / file.path).is_file() else file.url
             raise ValueError(f"{origin}, fetched as {error}") from error
+        if file.sha256 is None:
+            warnings.warn(
+                f"no checksum is known for {file.path}: what came has SHA-256 {sha256(arrived)}; keep it with your "
+                "results, to know next time whether it is the same file",
+                stacklevel=2,
+            )
         os.replace(arrived, target)
 
 

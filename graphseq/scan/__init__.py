@@ -7,6 +7,7 @@ from graphseq.scan.delta import delta_scan
 from graphseq.scan.edges import IncidenceGraph, LineGraph, incidence_graph, line_graph
 from graphseq.scan.gated import gated_scan
 from graphseq.scan.grid import Grid
+from graphseq.scan.grid_selective import grid_selective_scan
 from graphseq.scan.linear import last_states, linear_scan
 from graphseq.scan.matrix import matrix_scan, two_way_matrix_scan
 from graphseq.scan.product_tree import Scaled
@@ -31,6 +32,7 @@ __all__ = [
     "causal_conv",
     "delta_scan",
     "gated_scan",
+    "grid_selective_scan",
     "incidence_graph",
     "last_states",
     "line_graph",

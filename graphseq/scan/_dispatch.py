@@ -31,7 +31,7 @@ def available_backends(operation: str | None = None) -> tuple[str, ...]:
 
     Args:
         operation: only those that have it: ``"linear_scan"`` (on segments), ``"grid_scan"``, ``"dag_scan"``,
-            ``"selective_scan"``, ``"delta_scan"`` or ``"matrix_scan"``.
+            ``"selective_scan"``, ``"grid_selective_scan"``, ``"delta_scan"`` or ``"matrix_scan"``.
 
     Example:
         >>> "torch" in available_backends()

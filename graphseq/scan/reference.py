@@ -180,6 +180,29 @@ def selective_scan(
     return y, torch.stack(lasts) if lasts else A.new_zeros(0, *A.shape)
 
 
+def grid_selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    exchange: Tensor | None,
+    topology: Grid,
+) -> Tensor:
+    """The grid scan with decays ``exp(delta A)``, of which ``exchange`` reads the other state; B and C are grouped."""
+    B, C = (x.repeat_interleave(u.shape[-1] // x.shape[-2], -2) for x in (B, C))
+    decay = torch.exp(delta[..., None] * A[:, None, None, None])
+    over = torch.zeros_like(delta)[..., None] if exchange is None else exchange[..., None]
+    own, other = (1 - over) * decay, over * decay
+    from_row, from_column = torch.stack([own[0], other[1]]), torch.stack([other[0], own[1]])
+    source = (delta * u)[..., None] * B
+    states = grid_scan(torch.stack([from_row, from_column]), source.to(decay.dtype), topology)
+    y = (C * states).sum((0, -1))
+    y = y.real if y.is_complex() else y
+    return y if D is None else y + D * u
+
+
 def _orders(topology: Ragged) -> list[range]:
     """The states of each segment in scan direction."""
     spans = zip(topology.bounds, topology.bounds[1:], strict=False)

@@ -514,6 +514,82 @@ def _selective_block(
     return y, states[block.finished], final
 
 
+def grid_selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    exchange: Tensor | None,
+    topology: Grid,
+) -> Tensor:
+    """Row after row, each a scan of its own along the row; backward recomputes some rows at a time.
+
+    On a grid with more rows than columns it goes column by column, which is the same with axes and states exchanged.
+    """
+    exchange = torch.zeros_like(delta) if exchange is None else exchange
+    cells = [u[None], delta, exchange, B, C]
+    if topology.reversed:
+        cells = [x.flip(2, 3) for x in cells]
+    if swap := topology.height > topology.width:
+        cells, A = [x.flip(0).transpose(2, 3) for x in cells], A.flip(0)
+    outputs, above = [], None
+    rows = cells[0].shape[2]
+    together = max(1, math.isqrt(rows))
+    for begin in range(0, rows, together):
+        y, above = checkpoint(
+            _grid_selective_rows,
+            A,
+            above,
+            *(x[:, :, begin : begin + together] for x in cells),
+            use_reentrant=False,
+            preserve_rng_state=False,
+            determinism_check="none",
+        )
+        outputs.append(y)
+    y = torch.cat(outputs, 1) if outputs else torch.zeros_like(cells[0][0])
+    y = y.transpose(1, 2) if swap else y
+    y = y.flip(1, 2) if topology.reversed else y
+    return y if D is None else y + D * u
+
+
+def _grid_selective_rows(
+    A: Tensor, above: Tensor | None, u: Tensor, delta: Tensor, exchange: Tensor, B: Tensor, C: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The output of these rows, and the state that leaves them downwards; ``above`` is the one that enters."""
+    batch, width, channels = u.shape[1], u.shape[3], u.shape[4]
+    line, outputs = Ragged.equal(batch, width, u.device), []
+    for row in range(u.shape[2]):
+        B_row, C_row = (x[:, :, row].repeat_interleave(channels // x.shape[-2], -2) for x in (B, C))
+        decay = torch.exp(delta[:, :, row, ..., None] * A[:, None, None])
+        over = exchange[:, :, row, ..., None]
+        along, down = ((delta * u)[:, :, row, ..., None] * B_row).to(decay.dtype)
+        if above is not None:
+            along = along + decay[0] * over[0] * above
+            down = down + decay[1] * (1 - over[1]) * above
+        own = (decay[0] * (1 - over[0])).flatten(0, 1)
+        along = linear_scan(own, along.flatten(0, 1), line, None).view(down.shape)
+        # Nothing comes from before the first column, and its decay is not read.
+        before = along[:, :-1]
+        above = torch.cat([down[:, :1], down[:, 1:] + decay[1, :, 1:] * over[1, :, 1:] * before], 1)
+        y = (C_row[0] * along + C_row[1] * above).sum(-1)
+        outputs.append(y.real if y.is_complex() else y)
+    return torch.stack(outputs, 1), above if above is not None else u.new_zeros(0)
+
+
+def grid_selective_scan_gradient(
+    grad_out: Tensor, tensors: Sequence[Tensor | None], topology: Grid
+) -> list[Tensor | None]:
+    """The gradient in u, delta, A, B, C, D and exchange, None where it is None; differentiable itself."""
+
+    def run(*tensors: Any) -> tuple[Tensor]:
+        scan: Any = grid_selective_scan
+        return (scan(*tensors, topology),)
+
+    return _gradient(run, tensors, (grad_out,))
+
+
 _DELTA_CHUNK = 32
 
 

@@ -239,8 +239,14 @@ class GRUSEMBA(_BatchNetwork):
         time_unit: float = 1.0,
         hidden: int = 0,
     ) -> None:
-        sizes = {"edge_channels": edge_channels, "level": level, "neighbours": neighbours, "time_unit": time_unit}
-        super().__init__(in_channels, out_channels, **sizes)
+        super().__init__(
+            in_channels,
+            out_channels,
+            edge_channels=edge_channels,
+            level=level,
+            neighbours=neighbours,
+            time_unit=time_unit,
+        )
         updater = "gru-released" if released else "gru"
         memory = SignedMemory(
             self.num_nodes, self.edge_channels, channels, time_channels, updater=updater, balance=balance
@@ -290,8 +296,14 @@ class TGN(_BatchNetwork):
         time_unit: float = 1.0,
         hidden: int = 0,
     ) -> None:
-        sizes = {"edge_channels": edge_channels, "level": level, "neighbours": neighbours, "time_unit": time_unit}
-        super().__init__(in_channels, out_channels, **sizes)
+        super().__init__(
+            in_channels,
+            out_channels,
+            edge_channels=edge_channels,
+            level=level,
+            neighbours=neighbours,
+            time_unit=time_unit,
+        )
         raw = self.edge_channels + 1
         message = IdentityMessage(raw, channels, time_channels)
         self.memory = TGNMemory(self.num_nodes, raw, channels, time_channels, message, MeanMessages())

@@ -97,18 +97,18 @@ class Blocks:
     def pair_col(self) -> Tensor:
         """Member :math:`j` of each pair :math:`(i, j)`."""
         row = self.pair_row
-        start = self._row_start[row]
+        start = self.row_start[row]
         return self.ptr[self.block[row]] + torch.arange(self.num_pairs, device=row.device) - start
 
     @cached_property
     def transposed(self) -> Tensor:
         """Where each pair :math:`(i, j)` finds :math:`(j, i)`."""
-        return self._row_start[self.pair_col] + self._within[self.pair_row]
+        return self.row_start[self.pair_col] + self._within[self.pair_row]
 
     @cached_property
     def diagonal(self) -> Tensor:
         """Where each member :math:`i` finds :math:`(i, i)`."""
-        return self._row_start + self._within
+        return self.row_start + self._within
 
     @cached_property
     def bounds(self) -> dict[int, tuple[int, ...]]:
@@ -141,7 +141,8 @@ class Blocks:
         return torch.arange(self.num_members, device=self.ptr.device) - self.ptr[self.block]
 
     @cached_property
-    def _row_start(self) -> Tensor:
+    def row_start(self) -> Tensor:
+        """Where each member's row of pairs begins."""
         return self.pair_ptr[self.block] + self._within * self.size[self.block]
 
     @property

@@ -27,7 +27,10 @@ _WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Levels(NamedTuple):
-    """Values on the pairs, on the members, and on the blocks; several side by side on the latter two."""
+    """Values on the pairs, on the members, and on the blocks; several side by side on the latter two.
+
+    What is read on a pair is its value; what is spread, that for the pair beside that for the pair turned round.
+    """
 
     pair: Float[Tensor, "pairs channels"] | None
     member: Float[Tensor, "members kinds channels"] | None
@@ -127,7 +130,7 @@ class Symmetric:
         if order == 1:
             return Levels(None, x[:, None], self.over_block(x, blocks)[:, None])
         d = x.index_select(0, blocks.diagonal)
-        weight = self._weight(x, blocks).index_select(0, blocks.block)
+        weight = self.weight(blocks, x.dtype).index_select(0, blocks.block)[:, None]
         r = scatter(x, blocks.pair_row, dim=0, dim_size=blocks.num_members) * weight
         c = scatter(x, blocks.pair_col, dim=0, dim_size=blocks.num_members) * weight
         t, a = self.over_block(torch.stack([d, r], 1), blocks).unbind(1)
@@ -143,17 +146,19 @@ class Symmetric:
         everywhere = levels.block.index_select(0, blocks.block)
         y = (row + everywhere[:, 1]).index_select(0, blocks.pair_row) + col.index_select(0, blocks.pair_col)
         if levels.pair is not None:
-            y = y + levels.pair
+            straight, turned = levels.pair.chunk(2, 1)
+            y = y + straight + _Transposed.apply(turned, blocks.transposed)
         # A pair stands once on the diagonal, so nothing is reduced, and nobody else holds y yet.
         return y.index_add_(0, blocks.diagonal, diagonal + everywhere[:, 0])
 
     def over_block(self, x: Tensor, blocks: Blocks) -> Tensor:
         """Sum or mean over the members of each block."""
         total = scatter(x, blocks.block, dim=0, dim_size=blocks.num_blocks)
-        return total * self._weight(x, blocks).view(-1, *[1] * (x.dim() - 1))
+        return total * self.weight(blocks, x.dtype).view(-1, *[1] * (x.dim() - 1))
 
-    def _weight(self, x: Tensor, blocks: Blocks) -> Tensor:
-        return _WEIGHTS[self.aggr](blocks.size.to(x.dtype))[:, None]
+    def weight(self, blocks: Blocks, dtype: torch.dtype) -> Tensor:
+        """What a sum over the members of each block is multiplied by."""
+        return _WEIGHTS[self.aggr](blocks.size.to(dtype))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.aggr!r})"
@@ -236,6 +241,20 @@ class RootStabiliser:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.rest.aggr!r})"
+
+
+class _Transposed(torch.autograd.Function):
+    """Rows of pairs at their transposed places; turning twice changes nothing, so the gradient takes the same way."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, transposed: Tensor) -> Tensor:
+        ctx.save_for_backward(transposed)
+        return x.index_select(0, transposed)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (transposed,) = ctx.saved_tensors
+        return _Transposed.apply(gradient, transposed), None
 
 
 def _interleave(values: list[Tensor], places: list[Tensor]) -> Tensor:

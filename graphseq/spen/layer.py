@@ -10,14 +10,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import elu
 from torch.utils.checkpoint import checkpoint
-from torch_geometric.nn import GraphNorm
 from torch_geometric.nn.inits import reset
 
 from graphseq.spen.blocks import Blocks
 from graphseq.spen.group import Group, Symmetric
+from graphseq.spen.incidence import Incidence
 from graphseq.spen.injection import Injection, MeanInjection
 from graphseq.spen.maps import EquivariantMap
 from graphseq.spen.nets import EgoNetworks, Part
+from graphseq.spen.norm import SortedGraphNorm
 
 Combine = Literal["concat", "sum"]
 
@@ -86,6 +87,24 @@ class NetworkMaps(nn.Module):
         )
         return new_pair, new_node
 
+    def averaged(
+        self, pair: Float[Tensor, "pairs in2"], node: Float[Tensor, "nodes in1"] | None, incidence: Incidence
+    ) -> tuple[Float[Tensor, "pairs out"], Float[Tensor, "nodes out"]]:
+        """From state to state: extraction, :meth:`forward` on each network and the mean over networks, in one."""
+        read = [incidence.read(2, pair)]
+        if node is not None:
+            read.append(incidence.read(1, node))
+        join, blocks, bounds = _COMBINE[self.combine], incidence.blocks, incidence.pair_bounds
+
+        def injected(maps: nn.ModuleList, order: int) -> Tensor:
+            spread = [
+                cast(EquivariantMap, layer).levels(levels, blocks, bounds)
+                for layer, levels in zip(maps, read, strict=True)
+            ]
+            return join([incidence.inject(order, levels) for levels in spread])
+
+        return injected(self.to_pair, 2), injected(self.to_node, 1)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({tuple(self.in_channels)} -> {tuple(self.out_channels)}, {self.group!r})"
 
@@ -146,8 +165,8 @@ class SPENLayer(nn.Module):
             self.maps.append(maps)
             width = maps.out_channels
         self.in_channels, self.out_channels = Widths(*in_channels), width
-        self.pair_norm = GraphNorm(width.pair) if norm else None
-        self.node_norm = GraphNorm(width.node) if norm else None
+        self.pair_norm = SortedGraphNorm(width.pair) if norm else None
+        self.node_norm = SortedGraphNorm(width.node) if norm else None
 
     def reset_parameters(self) -> None:
         for part in (*self.maps, self.pair_norm, self.node_norm):
@@ -174,6 +193,29 @@ class SPENLayer(nn.Module):
             ValueError: if widths or rows do not fit.
         """
         check_state(pair, node, nets, self.in_channels)
+        if self._averages and Incidence.serves(pair):
+            incidence = nets.incidence(cast(Symmetric, self.maps[0].group), pair.dtype)
+            pair, node = (elu(mean) for mean in cast(NetworkMaps, self.maps[0]).averaged(pair, node, incidence))
+        else:
+            pair, node = self._network_by_network(pair, node, nets)
+        if self.pair_norm is None or self.node_norm is None:
+            return pair, node
+        if Incidence.serves(pair):
+            of_pairs, of_nodes = nets.graphs(batch, batch_size, pair.dtype)
+            return self.pair_norm.over(pair, of_pairs), self.node_norm.over(node, of_nodes)
+        batch = torch.zeros_like(nets.node_count) if batch is None else batch
+        return self.pair_norm(pair, batch[nets.pair_index[0]], batch_size), self.node_norm(node, batch, batch_size)
+
+    @property
+    def _averages(self) -> bool:
+        """Whether all up to the nonlinearity is linear, and no member of a network is told apart in reading."""
+        return (
+            len(self.maps) == 1
+            and isinstance(self.injection, MeanInjection)
+            and isinstance(self.maps[0].group, Symmetric)
+        )
+
+    def _network_by_network(self, pair: Tensor, node: Tensor | None, nets: EgoNetworks) -> tuple[Tensor, Tensor]:
         total_pair = total_node = pair.new_zeros(())
         again = torch.is_grad_enabled() and len(nets.parts) > 1
         for part in nets.parts:
@@ -184,12 +226,7 @@ class SPENLayer(nn.Module):
             total_pair = total_pair + nets.inject_pairs(new_pair, part)
             total_node = total_node + nets.inject_nodes(new_node, part)
         pair = self.injection.outside(total_pair, nets.pair_count, elu)
-        node = self.injection.outside(total_node, nets.node_count, elu)
-        if self.pair_norm is not None and self.node_norm is not None:
-            batch = torch.zeros_like(nets.node_count) if batch is None else batch
-            pair = self.pair_norm(pair, batch[nets.pair_index[0]], batch_size)
-            node = self.node_norm(node, batch, batch_size)
-        return pair, node
+        return pair, self.injection.outside(total_node, nets.node_count, elu)
 
     def _on(self, pair: Tensor, node: Tensor | None, part: Part) -> tuple[Tensor, Tensor]:
         first, *further = self.maps

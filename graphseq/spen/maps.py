@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -46,6 +47,8 @@ class EquivariantMap(nn.Module):
     Cost: :math:`O(\sum m^2)` for order 2, in time and memory.
     """
 
+    _by_level: Tensor
+
     def __init__(
         self,
         in_order: int,
@@ -68,6 +71,9 @@ class EquivariantMap(nn.Module):
         self.in_channels, self.out_channels, self.buckets = in_channels, out_channels, buckets
         self.group: Group = Symmetric() if group is None else group
         self.basis = self.group.basis(in_order, out_order)
+        rows = [self.basis.pair, *self.basis.member, *self.basis.block]
+        by_level = torch.tensor([coefficient for row in rows for coefficient in row])
+        self.register_buffer("_by_level", by_level, persistent=False)
         slots = self.group.numbers(out_order)
         self.weight = nn.Parameter(torch.empty(buckets, self.basis.size, in_channels, out_channels))
         self.bias = nn.Parameter(torch.empty(buckets, slots.block, out_channels)) if bias else None
@@ -108,20 +114,28 @@ class EquivariantMap(nn.Module):
 
     def spread(self, read: Levels, blocks: Blocks) -> Tensor:
         """The map of what has been read already, so that several maps of one tensor share the reading."""
+        return self.group.spread(self.out_order, self.levels(read, blocks), blocks)
+
+    def levels(self, read: Levels, blocks: Blocks, pair_bounds: tuple[int, ...] | None = None) -> Levels:
+        """What is to be spread, from what has been read.
+
+        Args:
+            read: values on each level.
+            blocks: where they belong.
+            pair_bounds: where each bucket begins, and the last ends, among the values on pairs, if these are not the
+                pairs of the blocks.
+        """
         if len(blocks.buckets) != self.buckets:
             raise ValueError(f"blocks must come in {self.buckets} buckets, got {len(blocks.buckets)}")
         domain = self.group.domain(blocks)
-        return self.group.spread(self.out_order, self._mapped(read, domain, blocks), blocks)
-
-    def _mapped(self, read: Levels, domain: Blocks, blocks: Blocks) -> Levels:
-        bounds = domain.bounds
-        block = _product(read.block, self._matrix(self.basis.block), bounds[0], self.out_channels)
+        pair_weight, member_weight, block_weight = self._weights()
+        block = _product(read.block, block_weight, domain.bounds[0], self.out_channels)
         if self.bias is not None:
             block = block + _of_bucket(self.bias, domain)
         if self.out_order == 0:
             return Levels(None, None, block)
         if self.basis.member and read.member is not None:
-            member = _product(read.member, self._matrix(self.basis.member), bounds[1], self.out_channels)
+            member = _product(read.member, member_weight, domain.bounds[1], self.out_channels)
         else:
             kinds = self.group.numbers(self.out_order).member
             member = block.new_zeros(domain.num_members, kinds, self.out_channels)
@@ -130,14 +144,17 @@ class EquivariantMap(nn.Module):
             member = member + at_root * blocks.is_root[:, None, None]
         if not self.basis.pair or read.pair is None:
             return Levels(None, member, block)
-        straight, turned = (self.weight[:, number] for number in self.basis.pair)
-        both = bucketed_product(read.pair, torch.cat([straight, turned], 2), bounds[2])
-        pair, other = both.split(self.out_channels, 1)
-        return Levels(pair + _Transposed.apply(other, domain.transposed), member, block)
+        return Levels(bucketed_product(read.pair, pair_weight, pair_bounds or domain.bounds[2]), member, block)
 
-    def _matrix(self, numbers: list[list[int]]) -> Tensor:
-        """The weights of a level as one matrix, from all values read to all that are spread."""
-        return self.weight[:, numbers].transpose(2, 3).flatten(3, 4).flatten(1, 2)
+    def _weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The weights of each level as one matrix a bucket, from all values read to all that are spread."""
+        tables = ([self.basis.pair] if self.basis.pair else [], self.basis.member, self.basis.block)
+        parts = self.weight.index_select(1, self._by_level).split([sum(map(len, table)) for table in tables], 1)
+        pair, member, block = (
+            part.unflatten(1, (max(len(table), 1), -1)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
+            for part, table in zip(parts, tables, strict=True)
+        )
+        return pair, member, block
 
     def __repr__(self) -> str:
         return (
@@ -152,11 +169,32 @@ def bucketed_product(
     """Multiply the rows of each bucket, which lie together, by the matrix of the bucket."""
     if weight.shape[0] == 1:
         return x @ weight[0]
-    matrices = weight.unbind(0)
-    filled = [place for place in range(len(matrices)) if bounds[place] < bounds[place + 1]]
-    if not filled:
-        return x @ matrices[0]
-    return torch.cat([x[bounds[place] : bounds[place + 1]] @ matrices[place] for place in filled])
+    return _BucketedProduct.apply(x, weight, bounds)
+
+
+class _BucketedProduct(torch.autograd.Function):
+    """Products straight into their places: a slice each, and the pieces put together, would cost more than they do."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bounds: tuple[int, ...]) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.bounds = bounds
+        out = x.new_empty(x.shape[0], weight.shape[2])
+        for number, (first, last) in enumerate(pairwise(bounds)):
+            if first < last:
+                torch.mm(x[first:last], weight[number], out=out[first:last])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        to_x = to_weight = None
+        if ctx.needs_input_grad[0]:
+            to_x = _BucketedProduct.apply(gradient, weight.transpose(1, 2), ctx.bounds)
+        if ctx.needs_input_grad[1]:
+            pieces = pairwise(ctx.bounds)
+            to_weight = torch.stack([x[first:last].T @ gradient[first:last] for first, last in pieces])
+        return to_x, to_weight, None
 
 
 def _product(values: Tensor, matrix: Tensor, bounds: tuple[int, ...], channels: int) -> Tensor:
@@ -169,17 +207,3 @@ def _of_bucket(vectors: Tensor, blocks: Blocks) -> Tensor:
         return vectors.expand(blocks.num_blocks, -1, -1)
     repeats = torch.tensor(blocks.buckets, device=vectors.device)
     return vectors.repeat_interleave(repeats, 0, output_size=blocks.num_blocks)
-
-
-class _Transposed(torch.autograd.Function):
-    """Rows of pairs at their transposed places; turning twice changes nothing, so the gradient takes the same way."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, transposed: Tensor) -> Tensor:
-        ctx.save_for_backward(transposed)
-        return x.index_select(0, transposed)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (transposed,) = ctx.saved_tensors
-        return _Transposed.apply(gradient, transposed), None

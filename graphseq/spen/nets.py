@@ -13,6 +13,9 @@ from torch import Tensor
 from torch_geometric.utils import scatter
 
 from graphseq.spen.blocks import Blocks
+from graphseq.spen.group import Symmetric
+from graphseq.spen.incidence import Incidence
+from graphseq.spen.norm import Graphs
 
 
 class Part(NamedTuple):
@@ -81,7 +84,11 @@ class EgoNetworks:
             raise ValueError("index must hold each node once in its own network, got a network where that is not so")
         self.blocks = Blocks(ptr, at_root, self.buckets)
         key = self.member[self.blocks.pair_row] * self.num_nodes + self.member[self.blocks.pair_col]
-        self.pairs, self.pair = key.unique(return_inverse=True)
+        key, self.by_pair = key.sort(stable=True)
+        self.pairs, number, self.pair_count = key.unique_consecutive(return_inverse=True, return_counts=True)
+        self.pair = torch.empty_like(number).index_copy_(0, self.by_pair, number)
+        self._graphs: tuple[Tensor | None, int | None, torch.dtype, tuple[Graphs, Graphs]] | None = None
+        self._incidences: dict[tuple[str, torch.dtype], Incidence] = {}
 
     @property
     def num_pairs(self) -> int:
@@ -93,11 +100,6 @@ class EgoNetworks:
         """Both nodes of each pair, ``[2, num_pairs]``, in lexical order."""
         width = max(self.num_nodes, 1)
         return torch.stack([self.pairs // width, self.pairs % width])
-
-    @cached_property
-    def pair_count(self) -> Tensor:
-        """How many networks hold each pair."""
-        return torch.bincount(self.pair, minlength=self.num_pairs)
 
     @cached_property
     def node_count(self) -> Tensor:
@@ -123,6 +125,22 @@ class EgoNetworks:
         if self.max_pairs is None or self.blocks.num_pairs <= self.max_pairs:
             return [Part(self.blocks, self.member, self.pair, self.root)]
         return [self._part(first, last) for first, last in self._cuts(self.max_pairs)]
+
+    def incidence(self, group: Symmetric, dtype: torch.dtype) -> Incidence:
+        """How these networks hang on the state, made once for all layers."""
+        key = (group.aggr, dtype)
+        if key not in self._incidences:
+            self._incidences[key] = Incidence(self, group, dtype)
+        return self._incidences[key]
+
+    def graphs(self, batch: Tensor | None, batch_size: int | None, dtype: torch.dtype) -> tuple[Graphs, Graphs]:
+        """The graphs of the pairs and of the nodes, made once for all layers."""
+        if self._graphs is None or self._graphs[0] is not batch or self._graphs[1:3] != (batch_size, dtype):
+            of_node = torch.zeros_like(self.node_count) if batch is None else batch
+            size = batch_size or (int(of_node[-1]) + 1 if of_node.numel() else 0)
+            both = (Graphs(of_node[self.pair_index[0]], size, dtype), Graphs(of_node, size, dtype))
+            self._graphs = (batch, batch_size, dtype, both)
+        return self._graphs[3]
 
     def inject_nodes(self, values: Tensor, part: Part) -> Tensor:
         """Sum of the values of a part's members on each node."""

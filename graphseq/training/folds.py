@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,27 +39,101 @@ PROTOCOLS: dict[str, Protocol] = {"last 10 epochs": last_epochs, "best common ep
 def folds(words: Sequence[str]) -> dict[str, Record]:
     """Train on each fold with nothing held out for validation, test after every epoch, and record both protocols.
 
+    What a fold scored after each epoch is kept beside the records, in ``NAME-folds.json``, as soon as the fold is done,
+    and no fold that stands there is trained again: a run may be stopped, and ten folds done a few at a time.
+
     Args:
         words: the options of ``graphseq fit``, with ``--folds``, ``--name`` and ``--results``.
 
     Raises:
-        ValueError: if a smaller metric is better, which no set of the collection has.
+        ValueError: if a smaller metric is better, which no set of the collection has, or folds of that name were
+            trained with other options.
     """
     command = shlex.join(["graphseq", "folds", *words])
     plan = _Plan(words, run=False).config.as_dict()
     plan.pop("config", None)
     chosen, name, folder = plan.pop("folds"), plan.pop("name"), plan.pop("results")
-    runs = [_fit(plan, fold) for fold in chosen]
-    task = runs[0].datamodule.benchmark.task
-    if not task.maximize:
-        raise ValueError(f"data must have a metric of which more is better, got {task.metric}")
-    scores = np.stack([read_history(run.folder.path / "metrics.csv")[f"val/{task.metric}"] for run in runs])
+    network = plan["model"]["network"]
+    kind = network["class_path"] if isinstance(network, dict) else network
+    name = name or f"{plan['data']['name']}-{kind.rpartition('.')[2]}"
+    kept = _Kept(Path(folder) / f"{name}-folds.json", plan)
+    for fold in chosen:
+        if fold not in kept.folds:
+            kept.add(fold, _fit(plan, fold))
     records = {}
     for title, protocol in PROTOCOLS.items():
-        records[title] = _record(runs, protocol(scores).tolist(), title, command, chosen)
-        path = records[title].write(folder, f"{name or runs[0].folder.name}-{title.replace(' ', '_')}")
-        print(f"{task.metric}, {title}: {records[title].value} over {len(runs)} folds, in {path}")
+        records[title] = kept.record(title, protocol, command)
+        path = records[title].write(folder, f"{name}-{title.replace(' ', '_')}")
+        print(f"{records[title].metric}: {records[title].value} over {len(kept.folds)} folds, in {path}")
     return records
+
+
+class _Kept:
+    """What the folds that are done scored.
+
+    Args:
+        path: file that keeps it.
+        plan: options of the runs.
+    """
+
+    def __init__(self, path: Path, plan: dict[str, Any]) -> None:
+        self.path = path
+        # Where a run leaves its files, and whether it went on after a stop, changes no score.
+        options = {key: value for key, value in plan.items() if key not in ("run", "resume")}
+        self._content: dict[str, Any] = {"options": json.loads(json.dumps(options, default=str)), "folds": {}}
+        if path.exists():
+            stored = json.loads(path.read_text())
+            if stored["options"] != self._content["options"]:
+                raise ValueError(f"name must be that of folds trained with the same options, or new, got {path}")
+            self._content = stored
+
+    @property
+    def folds(self) -> list[int]:
+        """Numbers of the folds that are done."""
+        return sorted(map(int, self._content["folds"]))
+
+    def add(self, fold: int, run: Any) -> None:
+        """Keep the scores of a finished :class:`GraphCLI`."""
+        task = run.datamodule.benchmark.task
+        if not task.maximize:
+            raise ValueError(f"data must have a metric of which more is better, got {task.metric}")
+        outcome = run.folder.outcome
+        self._content |= {
+            "task": f"{task.level} {task.kind}",
+            "metric": task.metric,
+            "model": getattr(run.model.network, "title", type(run.model.network).__name__),
+            "params": outcome["parameters"],
+        }
+        history = read_history(run.folder.path / "metrics.csv")[f"val/{task.metric}"]
+        self._content["folds"][str(fold)] = {
+            "scores": history.tolist(),
+            "cpu_seconds": outcome["cpu_seconds"],
+            "run": str(run.folder.path),
+        }
+        if self.path.exists():  # other folds may be trained beside this one
+            self._content["folds"] = json.loads(self.path.read_text())["folds"] | self._content["folds"]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self._content, indent=1) + "\n")
+
+    def record(self, title: str, protocol: Protocol, command: str) -> Record:
+        """The folds under a protocol."""
+        rows = [self._content["folds"][str(fold)] for fold in self.folds]
+        options = self._content["options"]
+        return Record.of_values(
+            protocol(np.array([row["scores"] for row in rows])).tolist(),
+            task=self._content["task"],
+            dataset=options["data"]["name"],
+            split=", ".join(map(str, self.folds)),
+            model=self._content["model"],
+            metric=f"{self._content['metric']}, {title}",
+            maximize=True,
+            seeds=[int(options["seed_everything"])],
+            params=self._content["params"],
+            budget=f"{options['trainer']['max_epochs']} epochs",
+            command=command,
+            epochs=[len(row["scores"]) for row in rows],
+            runs=[row["run"] for row in rows],
+        )
 
 
 class _Plan(GraphCLI):
@@ -75,24 +151,3 @@ def _fit(plan: dict[str, Any], fold: int) -> GraphCLI:
     run = {**plan["run"], "version": f"{version}_fold{fold}", "test": False}
     data = {**plan["data"], "split": fold, "validate_on_test": True}
     return GraphCLI({"subcommand": "fit", "fit": {**plan, "data": data, "run": run}})
-
-
-def _record(runs: list[GraphCLI], values: list[float], protocol: str, command: str, chosen: list[int]) -> Record:
-    first = runs[0]
-    task = first.datamodule.benchmark.task
-    outcomes = [cli.folder.outcome for cli in runs]
-    return Record.of_values(
-        values,
-        task=f"{task.level} {task.kind}",
-        dataset=first.datamodule.name,
-        split=", ".join(map(str, chosen)),
-        model=type(first.model.network).__name__,
-        metric=f"{task.metric}, {protocol}",
-        maximize=task.maximize,
-        seeds=[int(first.config["fit"]["seed_everything"])],
-        params=outcomes[0]["parameters"],
-        budget=f"{first.trainer.max_epochs} epochs",
-        command=command,
-        epochs=[outcome["epochs"] for outcome in outcomes],
-        runs=[str(cli.folder.path) for cli in runs],
-    )

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
+import graphseq.chimera.states
 from graphseq.chimera import (
     AutoregressivePoles,
     BiGridSSM,
@@ -19,6 +20,7 @@ from graphseq.chimera import (
     SeparableGridSSM,
     Sweeps,
 )
+from graphseq.scan import linear_scan
 
 VARIANTS = {
     "mix": {},
@@ -43,6 +45,18 @@ def test_a_column_reads_no_later_one(variant):
     (gradient,) = torch.autograd.grad(layer(x)[:, :, 3].square().sum(), x)
     assert bool((gradient[:, :, 4:] == 0).all())
     assert bool((gradient[:, :, :4].abs().sum((0, 1, 3)) > 0).all())
+
+
+@pytest.mark.parametrize(("variant", "fused"), [("mix", True), ("seasonal", True), ("hold", False), ("roesser", False)])
+def test_states_are_held_in_memory_only_where_they_must(variant, fused, monkeypatch):
+    def counted(*arguments):
+        calls.append(1)
+        return linear_scan(*arguments)
+
+    calls = []
+    monkeypatch.setattr(graphseq.chimera.states, "linear_scan", counted)
+    _layer(**VARIANTS[variant])(_input())
+    assert bool(calls) != fused
 
 
 def test_ahead_reads_earlier_variates_and_both_directions_read_all():

@@ -18,6 +18,7 @@ from graphseq.chimera import (
     Sweeps,
     Transitions,
     grid_ssm,
+    selective_grid_ssm,
 )
 from graphseq.scan import Ragged, linear_scan, selective_scan
 
@@ -80,6 +81,44 @@ def test_golden_selective_parametrisation(backend, golden, form):
     (y * g["weight"]).sum().backward()
     for name in names:
         torch.testing.assert_close(given[name].grad, g[f"{form}_grad_{name}"], rtol=0, atol=1e-12)
+
+
+def test_golden_selective_parametrisation_fused(backend, golden):
+    g = golden("chimera/chimera_ssm_2_selective")
+    names = ["delta1", "delta2", "Alog1", "Alog2", "th1", "th2", "B1", "B2", "C1", "C2", "x"]
+    given = {name: g[name].clone().requires_grad_() for name in names}
+    log_rate, *others = (
+        torch.stack([given[f"{name}1"], given[f"{name}2"]]) for name in ("Alog", "delta", "th", "B", "C")
+    )
+    y = selective_grid_ssm(given["x"], -log_rate.exp(), *others, coupling=MixCoupling())
+    torch.testing.assert_close(y, g["link_y"], rtol=0, atol=1e-12)
+    (y * g["weight"]).sum().backward()
+    for name in names:
+        torch.testing.assert_close(given[name].grad, g[f"link_grad_{name}"], rtol=0, atol=1e-12)
+
+
+class Unfused(Link):
+    fused = False
+
+
+@pytest.mark.parametrize("coupling", BOUNDED, ids=repr)
+@pytest.mark.parametrize("turn", [False, True])
+def test_fused_and_written_out_are_the_same(coupling, turn):
+    shape = (2, 9, 10, 3, 2)
+    rate1, rate2, *cells = _parameters(*shape)
+    rate = torch.stack([rate1, rate2])
+    rate = torch.complex(rate, torch.randn_like(rate)) if turn else rate
+    x = torch.randn(shape[:4], dtype=torch.float64)
+    B, C = (torch.randn(2, *shape[:3], shape[4], dtype=torch.float64) for _ in range(2))
+    C = torch.complex(C, torch.randn_like(C)) if turn else C
+    delta, theta = torch.stack(cells[:2]), torch.stack(cells[2:])
+    leaves = [tensor.requires_grad_() for tensor in (x, rate, delta, theta, B, C, torch.randn(3, dtype=torch.float64))]
+    found = []
+    for states in (Link(), Unfused()):
+        y = selective_grid_ssm(*leaves, coupling=coupling, states=states)
+        found.append([y, *torch.autograd.grad(y.sin().sum() + 0 * sum(leaf.sum().real for leaf in leaves), leaves)])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
 
 
 @given(size=st.tuples(st.integers(1, 5), st.integers(1, 6)))

@@ -12,6 +12,7 @@ from graphseq.scan import (
     causal_conv,
     delta_scan,
     gated_scan,
+    grid_selective_scan,
     line_graph,
     linear_scan,
     selective_scan,
@@ -35,6 +36,9 @@ def operations():
     yield "conv", lambda x, w, b: causal_conv(x, w, b, ragged, silu=True), [randn(9, 4), randn(4, 3), randn(4)]
     inputs = [randn(9, 4), randn(9, 4), randn(4, 2), randn(9, 2), randn(9, 2)]
     yield "selective", lambda *x: selective_scan(*x, topology=ragged, delta_softplus=True), inputs
+    steps, projections = randn(2, 2, 3, 4, 2), [randn(2, 2, 3, 4, 3), randn(2, 2, 3, 4, 3)]
+    inputs = [randn(2, 3, 4, 2), steps, randn(2, 2, 3), *projections]
+    yield "grid, selective", lambda *x: grid_selective_scan(*x, exchange=x[1].sigmoid(), topology=grid), inputs
     inputs = [randn(9, 2, 3), randn(9, 2, 3), randn(9, 2, 4), randn(9, 2)]
     yield "delta", lambda *x: delta_scan(*x, topology=ragged), inputs
     lines = line_graph(torch.tensor([[0, 1, 0, 3, 2], [1, 2, 2, 2, 4]]), 5)

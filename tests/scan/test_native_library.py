@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from graphseq.scan import Grid, Ragged, native
 from graphseq.scan.native import _library
-from tests.scan import test_native_delta, test_native_grid, test_native_selective
+from tests.scan import test_grid_selective, test_native_delta, test_native_grid, test_native_selective
 from tests.scan.native import needs_kernels, threads, with_gradients
 from tests.scan.test_dag import random_dag
 
@@ -29,6 +29,12 @@ def outcomes():
     inputs = test_native_delta.problem(TOPOLOGY, 2, 2, 5, 70)
     yield from with_gradients(lambda *x: native.delta_scan(*x[:5], TOPOLOGY, x[5]), *inputs)
     grid, graph = Grid(3, 4, 2, reversed=True), random_dag(12, 25)
+    for dtype in (torch.float64, torch.float32):
+        for complex in (False, True):
+            inputs = test_grid_selective.problem(Grid(10, 11), 21, 3, complex=complex, dtype=dtype)
+            found = test_grid_selective.outcome("native", Grid(10, 11), inputs)
+            # Single precision is told apart by its own rounding: what it is near is enough.
+            yield from found if dtype == torch.float64 else (x.to(torch.bfloat16) for x in found)
     for channels in (27, 1):
         decay, source = test_native_grid.problem(grid, (channels,), (27,))
         yield from with_gradients(lambda a, b: native.grid_scan(a, b, grid), decay, source)
@@ -55,6 +61,8 @@ def test_every_instruction_set_gives_the_same_numbers(isa, tmp_path, monkeypatch
 def test_checkpoints_lie_as_far_apart_as_the_kernels_take_them():
     library = ctypes.CDLL(str(_library.find()))
     assert library.graphseq_checkpoint_steps() == _library.CHECKPOINT_STEPS
+    assert library.graphseq_tile_rows() == _library.TILE_ROWS
+    assert library.graphseq_tile_columns() == _library.TILE_COLUMNS
 
 
 @pytest.mark.parametrize("function", ["graphseq_linear_scan", "graphseq_of_a_later_version"])

@@ -1,12 +1,18 @@
 """Answers of a pass, their scores against scikit-learn's and by hand, and the classifiers on counts."""
 
+import importlib.util
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from sklearn import metrics
+from torch_geometric.data import Data
 
 from graphseq.data import ExistenceTask, JointTask, SignedNetwork, SignTask, WeightTask, signed_benchmark
-from graphseq.semba import Answers, answer, answer_by_counts, counted, score_answers
+from graphseq.semba import Answers, answer, answer_by_counts, counted, score_answers, score_unseen
 
+ROOT = Path(__file__).parents[2]
 TASKS = {"sign": SignTask(), "existence": ExistenceTask(4), "joint": JointTask(1), "weight": WeightTask()}
 
 
@@ -76,7 +82,38 @@ def test_past_counts_tell_something_about_a_balanced_network(task):
     assert scores[better_than_chance[task]] > (0.0 if task == "weight" else 0.5)
 
 
+@pytest.mark.parametrize("task", list(TASKS))
+def test_scores_by_unseen_ends_are_those_of_the_events_alone(task):
+    """Users 0 to 4 are in training; the pairs drawn for an event go with it, whoever they are."""
+    per_event, events = 1 + TASKS[task].negatives, 60
+    train = [Data(edge_index=torch.tensor([[0, 1, 2], [3, 4, 0]]))]
+    src, dst = torch.randint(10, (2, events), generator=torch.Generator().manual_seed(0))
+    pairs = torch.randint(10, (2, events, per_event), generator=torch.Generator().manual_seed(1))
+    pairs[:, :, 0] = torch.stack([src, dst])
+    event = (torch.arange(events) + 7).repeat_interleave(per_event)
+    sign = torch.where(torch.arange(events) % 3 == 0, -1, 1)
+    target = TASKS[task].labels(sign, torch.ones(events)).flatten()
+    logits = torch.randn(len(event), 3 if task == "joint" else 1, generator=torch.Generator().manual_seed(2))
+    test = Answers(logits.double(), target, pairs.flatten(1), event.double(), event)
+    found = score_unseen(task, test, test, train)
+    assert sorted(found) == [0, 1, 2]
+    for number, scores in found.items():
+        chosen = ((src > 4).long() + (dst > 4).long() == number).repeat_interleave(per_event)
+        assert scores == score_answers(task, test, test.where(chosen))
+
+
 def test_a_task_that_does_not_exist_is_named():
     answers = answer(_told, _bench("sign").test)
     with pytest.raises(ValueError, match=r"task must be one of .*joint.* got 'class'"):
         score_answers("class", answers, answers)
+
+
+def test_tables_on_record_are_made_of_their_own_rows():
+    spec = importlib.util.spec_from_file_location("table", ROOT / "examples" / "bitcoin" / "table.py")
+    table = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(table)
+    paths = sorted((ROOT / "docs" / "results" / "bitcoin").glob("table-*.json"))
+    assert paths
+    for path in paths:
+        record = json.loads(path.read_text())
+        assert record["table"].startswith(table.markdown(record["rows"]))

@@ -21,9 +21,17 @@ from graphseq.sequence import (
     to_dsf,
 )
 
+
+def _strong_mlstm():
+    """One whose normaliser passes the 1 below which it is not divided by."""
+    layer = MLSTM(8, heads=2)
+    torch.nn.init.constant_(layer.input_gate.bias, 3.0)
+    return layer
+
+
 EXACT = {
     "gla": lambda: GLA(8, heads=2),
-    "mlstm": lambda: MLSTM(8, heads=2),
+    "mlstm": _strong_mlstm,
     "mamba": lambda: Mamba(8, state_size=3),
     "signed mamba": lambda: SignedMamba(8, state_size=3),
     "divergent mamba": lambda: DivergentMamba(8, state_size=3),

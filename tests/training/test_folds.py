@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from graphseq.data import describe
 from graphseq.training import GraphDataModule
-from graphseq.training.folds import best_common_epoch, last_epochs
+from graphseq.training.folds import best_common_epoch, folds, last_epochs
+from graphseq.training.results import Record, read_records
 
 
 def test_the_last_ten_epochs_are_averaged():
@@ -26,3 +31,66 @@ def test_nothing_is_held_out_of_a_fold_that_is_tested_after_every_epoch(benchmar
     (train,), (val,), (test,) = module.train_dataloader(), module.val_dataloader(), module.test_dataloader()
     assert train.num_graphs == 12 + (7 if on_test else 0)
     assert val.x.equal(test.x) == on_test
+
+
+EPOCHS = 12
+WORDS = ["--data.name", "MUTAG", "--model.network", "graphseq.training.baselines.GIN", "--name", "mutag-gin"]
+
+
+@pytest.fixture
+def trained(monkeypatch, tmp_path):
+    """The folds that are trained, each of which scores its number in tenths; training stops at what is in ``stops``."""
+    done, stops = [], set()
+
+    def fit(plan, fold):
+        if fold in stops:
+            raise KeyboardInterrupt
+        done.append(fold)
+        path = tmp_path / f"run{fold}"
+        path.mkdir(exist_ok=True)
+        (path / "metrics.csv").write_text(
+            "epoch,val/accuracy\n" + "".join(f"{epoch},{fold / 10}\n" for epoch in range(EPOCHS))
+        )
+        return SimpleNamespace(
+            datamodule=SimpleNamespace(benchmark=SimpleNamespace(task=describe("MUTAG").task)),
+            folder=SimpleNamespace(path=path, outcome={"parameters": 7, "cpu_seconds": 1.0}),
+            model=SimpleNamespace(network=SimpleNamespace()),
+        )
+
+    monkeypatch.setattr("graphseq.training.folds._fit", fit)
+    return SimpleNamespace(done=done, stops=stops)
+
+
+def _words(tmp_path, chosen, *further):
+    return [*WORDS, "--results", str(tmp_path / "results"), "--folds", chosen, *further]
+
+
+def test_folds_are_done_a_few_at_a_time(trained, tmp_path):
+    folds(_words(tmp_path, "1,3"))
+    records = folds(_words(tmp_path, "0,1,2"))
+    assert trained.done == [1, 3, 0, 2]
+    for record in records.values():
+        assert record.values == pytest.approx([0.0, 0.1, 0.2, 0.3])
+        assert (record.split, record.epochs, record.params) == ("0, 1, 2, 3", [EPOCHS] * 4, 7)
+    assert [record.metric for record in read_records(tmp_path / "results")] == [
+        "accuracy, best common epoch",
+        "accuracy, last 10 epochs",
+    ]
+    assert Record.read(tmp_path / "results" / "mutag-gin-last_10_epochs.json").mean == pytest.approx(0.15)
+
+
+def test_a_fold_that_is_done_outlives_a_stop(trained, tmp_path):
+    trained.stops.add(2)
+    with pytest.raises(KeyboardInterrupt):
+        folds(_words(tmp_path, "0,1,2,3"))
+    assert list(json.loads((tmp_path / "results" / "mutag-gin-folds.json").read_text())["folds"]) == ["0", "1"]
+    trained.stops.clear()
+    folds(_words(tmp_path, "0,1,2,3", "--resume", "--run.version", "again"))
+    assert trained.done == [0, 1, 2, 3]
+
+
+def test_folds_of_other_options_are_not_mixed(trained, tmp_path):
+    folds(_words(tmp_path, "0"))
+    with pytest.raises(ValueError, match="name must be that of folds trained with the same options"):
+        folds(_words(tmp_path, "1", "--model.lr", "0.5"))
+    assert trained.done == [0]

@@ -32,8 +32,7 @@ def read_wiki_rfa(path: str | Path) -> SignedStream:
     """Votes on Wikipedia adminship, from SNAP's ``wiki-RfA.txt.gz`` (https://snap.stanford.edu/data/wiki-RfA.html).
 
     Neutral votes, and votes without a voter or a readable date, are left out. The file lists late votes first; they
-    come back in time order. No checksum of the file is known here, so it is not fetched by name: download it and
-    pass its path.
+    come back in time order.
     """
     votes = [vote for vote in _votes(Path(path)) if vote is not None]
     columns = zip(*votes, strict=True) if votes else ([], [], [], [])
@@ -44,7 +43,7 @@ def read_konect(path: str | Path) -> SignedStream:
     """A signed network in KONECT's format, for example ``download.tsv.epinions.tar.bz2``
     (http://konect.cc/networks/epinions): lines of source, target, weight and time after lines that start with ``%``.
 
-    Takes the archive or the ``out.`` file in it. No checksum is known here, so the file is not fetched by name.
+    Takes the archive or the ``out.`` file in it. Lines of weight 0 are left out.
     """
     path = Path(path)
     if tarfile.is_tarfile(path):
@@ -58,6 +57,7 @@ def read_konect(path: str | Path) -> SignedStream:
             columns = np.loadtxt(lines, comments="%", ndmin=2)
     if columns.shape[1] != 4:
         raise ValueError(f"{path} must have the columns source, target, weight and time, got {columns.shape[1]}")
+    columns = columns[columns[:, 2] != 0]
     table = {"src": columns[:, 0].astype(np.int64), "dst": columns[:, 1].astype(np.int64)}
     return events_from_table({**table, "sign": columns[:, 2], "t": columns[:, 3]}, sort=True)
 

@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from graphseq.data.loaded import Loaded
-from graphseq.data.manifest import Manifest, describe
+from graphseq.data.manifest import File, Manifest, describe
 from graphseq.data.mirror import fetch
 from graphseq.data.preparing import preparing
 from graphseq.data.signed.chunks import as_loaded
 from graphseq.data.signed.events import SignedStream
-from graphseq.data.signed.formats import read_bitcoin
+from graphseq.data.signed.formats import read_bitcoin, read_konect, read_wiki_rfa
 from graphseq.data.signed.network import SignedNetwork
 from graphseq.data.signed.tasks import EVENT_TASKS, EventTask
 
+#: Networks of which no checksum is known here, so that they have no manifest: the file, and what reads it.
+_UNCHECKED: dict[str, tuple[File, Callable[[Path], SignedStream]]] = {
+    "wiki-RfA": (
+        File(
+            "signed/wiki-RfA.txt.gz",
+            sha256=None,
+            size=None,
+            to="signed/wiki-RfA.txt.gz",
+            url="https://snap.stanford.edu/data/wiki-RfA.txt.gz",
+        ),
+        read_wiki_rfa,
+    ),
+    "Epinions": (
+        File(
+            "signed/download.tsv.epinions.tar.bz2",
+            sha256=None,
+            size=None,
+            to="signed/download.tsv.epinions.tar.bz2",
+            url="http://konect.cc/files/download.tsv.epinions.tar.bz2",
+        ),
+        read_konect,
+    ),
+}
+
 
 def load_events(name: str, root: str | Path | None = None, mirror: str | Path | None = None) -> SignedStream:
-    """A stream of signed events by name, as PyG's ``TemporalData``, fetched and checked where it is not there yet.
+    """A stream of signed events by name, as PyG's ``TemporalData``, fetched where it is not there yet.
 
-    :func:`graphseq.data.load` makes the same stream into a benchmark.
+    Bitcoin-OTC and Bitcoin-Alpha are held to their checksums, and :func:`graphseq.data.load` makes benchmarks of them.
+    No checksum is known here of wiki-RfA (SNAP) and Epinions (KONECT): a file from their official address or the
+    mirror is taken as it is, and a warning states its own. :func:`signed_benchmark` makes a benchmark of them.
 
     Args:
-        name: ``"Bitcoin-OTC"`` or ``"Bitcoin-Alpha"``.
+        name: ``"Bitcoin-OTC"``, ``"Bitcoin-Alpha"``, ``"wiki-RfA"`` or ``"Epinions"``.
         root, mirror: as in :func:`graphseq.data.load`.
 
     Raises:
@@ -31,14 +58,20 @@ def load_events(name: str, root: str | Path | None = None, mirror: str | Path | 
     """
     from graphseq.data.catalogue import data_root
 
-    manifest = describe(name)
-    if manifest.loader != "signed":
-        raise ValueError(f"name must be a stream of signed events, as Bitcoin-OTC is, got {name!r}")
-    assert manifest.folder is not None
     root = data_root(root)
-    with preparing(root, manifest.folder):
-        fetch(manifest.files, root, mirror)
-        return read_bitcoin(root / manifest.files[0].to)
+    if name in _UNCHECKED:
+        file, read = _UNCHECKED[name]
+        files: tuple[File, ...] = (file,)
+        folder = "signed"
+    else:
+        manifest = describe(name)
+        if manifest.loader != "signed":
+            raise ValueError(f"name must be a stream of signed events, as Bitcoin-OTC is, got {name!r}")
+        assert manifest.folder is not None
+        files, folder, read = manifest.files, manifest.folder, read_bitcoin
+    with preparing(root, folder):
+        fetch(files, root, mirror)
+        return read(root / files[0].to)
 
 
 def load_signed(

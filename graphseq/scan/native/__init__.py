@@ -15,6 +15,7 @@ from graphseq.scan.native._dag import dag_scan
 from graphseq.scan.native._delta import delta_scan
 from graphseq.scan.native._gated import gated_dag_scan, gated_grid_scan
 from graphseq.scan.native._grid import grid_scan
+from graphseq.scan.native._grid_selective import grid_selective_scan
 from graphseq.scan.native._linear import linear_scan
 from graphseq.scan.native._selective import selective_scan
 

@@ -155,6 +155,32 @@ class GridScanBackward(ctypes.Structure):
     ]
 
 
+class CellArray(ctypes.Structure):
+    _fields_ = [*_fields(ctypes.c_void_p, "data"), *_fields(ctypes.c_int64 * 4, "strides")]
+
+
+_GRID_SELECTIVE_INPUTS = [
+    *_fields(CellArray, "u delta exchange B C"),
+    *_fields(ctypes.c_void_p, "A D"),
+    *_fields(ctypes.c_int64, "channels size groups"),
+    ("cells", GridCells),
+    *_fields(ctypes.c_int32, "dtype"),
+]
+
+
+class GridSelectiveScan(ctypes.Structure):
+    _fields_ = [*_GRID_SELECTIVE_INPUTS, *_fields(ctypes.c_void_p, "out upper left")]
+
+
+class GridSelectiveScanBackward(ctypes.Structure):
+    _fields_ = [
+        *_GRID_SELECTIVE_INPUTS,
+        *_fields(ctypes.c_void_p, "upper left"),
+        *_fields(CellArray, "grad_out grad_u grad_delta grad_exchange"),
+        *_fields(ctypes.c_void_p, "grad_A grad_B grad_C grad_D"),
+    ]
+
+
 class GatedGridScan(ctypes.Structure):
     _fields_ = [
         *_GATED_INPUTS,
@@ -209,6 +235,8 @@ _FUNCTIONS = {
     DagScan: "graphseq_dag_scan",
     GridScan: "graphseq_grid_scan",
     GridScanBackward: "graphseq_grid_scan_backward",
+    GridSelectiveScan: "graphseq_grid_selective_scan",
+    GridSelectiveScanBackward: "graphseq_grid_selective_scan_backward",
     GatedGridScan: "graphseq_gated_grid_scan",
     GatedGridScanBackward: "graphseq_gated_grid_scan_backward",
     GatedDagScan: "graphseq_gated_dag_scan",
@@ -245,9 +273,10 @@ _path = find()
 _functions = load(_path) if _path else {}
 
 AVAILABLE: bool = bool(_functions)
-# The C++ constants of these names: steps between the states that forward keeps for backward.
+# The C++ constants of these names: steps between the states that forward keeps for backward, cells of a tile.
 CHECKPOINT_STEPS = 32
 DELTA_CHECKPOINT_TOKENS = 16
+TILE_ROWS = TILE_COLUMNS = 8
 
 
 def call(arguments: ctypes.Structure) -> None:

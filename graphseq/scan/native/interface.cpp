@@ -64,6 +64,8 @@ GRAPHSEQ_EXPORT(delta_scan_backward, DeltaScanBackward)
 GRAPHSEQ_EXPORT(dag_scan, DagScan)
 GRAPHSEQ_EXPORT(grid_scan, GridScan)
 GRAPHSEQ_EXPORT(grid_scan_backward, GridScanBackward)
+GRAPHSEQ_EXPORT(grid_selective_scan, GridSelectiveScan)
+GRAPHSEQ_EXPORT(grid_selective_scan_backward, GridSelectiveScanBackward)
 GRAPHSEQ_EXPORT(gated_grid_scan, GatedGridScan)
 GRAPHSEQ_EXPORT(gated_grid_scan_backward, GatedGridScanBackward)
 GRAPHSEQ_EXPORT(gated_dag_scan, GatedDagScan)
@@ -75,5 +77,7 @@ extern "C" __attribute__((visibility("default"))) int graphseq_checkpoint_steps(
 extern "C" __attribute__((visibility("default"))) int graphseq_delta_checkpoint_tokens() {
     return int(graphseq::delta_checkpoint_tokens);
 }
+extern "C" __attribute__((visibility("default"))) int graphseq_tile_rows() { return int(graphseq::tile_rows); }
+extern "C" __attribute__((visibility("default"))) int graphseq_tile_columns() { return int(graphseq::tile_columns); }
 
 extern "C" __attribute__((visibility("default"))) const char* graphseq_isa() { return names[int(isa)]; }

@@ -182,6 +182,50 @@ struct GridScanBackward {
     Dtype dtype;
 };
 
+// [2, batch, rows, columns, ...], one entry for each state of a cell, or without the first axis; these axes are strides
+// apart, in elements, and what is behind them lies one after another.
+struct CellArray {
+    void* data;
+    int64_t strides[4];
+};
+
+// The inputs of the selective scan on grids, in the notation of graphseq.scan.grid_selective_scan.
+struct GridSelectiveInputs {
+    CellArray u;         // channels
+    CellArray delta;     // channels, for each state
+    CellArray exchange;  // channels, for each state, or null
+    CellArray B;         // [groups, size], for each state
+    CellArray C;         // [groups, size], for each state
+    const void* A;       // [2, channels, size]
+    const void* D;       // [channels] or null
+    int64_t channels, size, groups;
+    GridCells cells;
+    Dtype dtype;  // of A, B, C and the states; all else is real, of the same precision
+};
+
+// A grid is walked in tiles. Forward keeps what enters each of them for backward: the state along the column at each
+// tile's upper border, and the one along the row at its left border, in scan order and without those of the grid itself.
+constexpr int64_t tile_rows = 8, tile_columns = 8;
+
+struct GridSelectiveScan {
+    GridSelectiveInputs in;
+    void* out;    // [batch, rows, columns, channels]
+    void* upper;  // [batch, (rows - 1) / tile_rows, columns, size, real and imaginary part, channels] or null
+    void* left;   // [batch, rows, (columns - 1) / tile_columns, size, real and imaginary part, channels] or null
+};
+
+struct GridSelectiveScanBackward {
+    GridSelectiveInputs in;
+    const void* upper;
+    const void* left;
+    CellArray grad_out;
+    CellArray grad_u, grad_delta, grad_exchange;
+    void* grad_A;
+    void* grad_B;  // [2, batch, rows, columns, groups, size]
+    void* grad_C;
+    void* grad_D;
+};
+
 // The gated scan, in the notation of graphseq.scan.gated_scan: vectors at nodes [..., heads, size], whose elements are
 // contiguous, and gates [..., heads] anywhere. Strides are those of the axes before the vectors' elements.
 
@@ -306,6 +350,8 @@ struct CausalConvBackward {
     bool dag_scan(const DagScan&);                             \
     bool grid_scan(const GridScan&);                           \
     bool grid_scan_backward(const GridScanBackward&);          \
+    bool grid_selective_scan(const GridSelectiveScan&);        \
+    bool grid_selective_scan_backward(const GridSelectiveScanBackward&); \
     bool gated_grid_scan(const GatedGridScan&);                \
     bool gated_grid_scan_backward(const GatedGridScanBackward&); \
     bool gated_dag_scan(const GatedDagScan&);                  \

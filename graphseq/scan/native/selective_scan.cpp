@@ -4,31 +4,23 @@
 // state n runs over all steps before the next one does: its state and its row of A stay in registers, and what
 // backward recomputes (the states and decays of one chunk, a few n at a time) fits into the first-level cache.
 
-#include "chunk.h"
 #include "elementary.h"
 #include "kernels.h"
-#include "parallel.h"
+#include "spans.h"
 
 namespace graphseq {
 namespace GRAPHSEQ_ISA {
 namespace {
 
 constexpr int64_t steps_max = checkpoint_steps;
-// Items that sums over tokens and channels are cut into. It depends on shapes alone, so that the order of summation
-// does not depend on the number of threads.
-constexpr int64_t max_items = 16;
-// Channels below which a further cut would spend more on adding up grad_B and grad_C than it gains.
-constexpr int64_t least_channels = 32;
-// State updates that are worth waking a thread for.
-constexpr int64_t least_updates = 1 << 14;
 
-// Segments fall into shares of about as many tokens; the channels of a group into spans of whole vectors. An item is
-// one span of one group in one share.
+// Segments fall into shares of about as many tokens. An item is one span of one group in one share.
 struct Plan {
-    int64_t shares, groups, spans, blocks, channels, group_channels, lanes;
+    int64_t shares;
     int64_t first_segment[max_items + 1];
+    Spans spans;
 
-    Plan(const SelectiveInputs& in, int64_t lanes) : lanes(lanes) {
+    Plan(const SelectiveInputs& in, int64_t lanes) {
         const int64_t* ptr = in.segments.ptr;
         const int64_t segments = in.segments.count, tokens = ptr[segments];
         shares = segments < max_items ? segments : max_items;
@@ -39,63 +31,31 @@ struct Plan {
             busy += ptr[segment] > ptr[first_segment[share]];
         }
         first_segment[shares] = segments;
-
-        groups = in.groups;
-        channels = in.channels;
-        group_channels = channels / groups;
-        const int64_t all_blocks = ceil_div(group_channels, lanes);
-        spans = max_items / ((busy ? busy : 1) * groups);
-        const int64_t most = group_channels / least_channels;
-        spans = spans < most ? spans : most;
-        spans = spans > 1 ? spans : 1;
-        blocks = ceil_div(all_blocks, spans);
-        spans = blocks ? ceil_div(all_blocks, blocks) : 1;
+        spans = Spans(in.channels, in.groups, lanes, busy);
     }
 
-    int64_t items() const { return shares * groups * spans; }
-};
-
-// A vector of channels.
-struct Block {
-    int64_t channel, count;
+    int64_t items() const { return shares * spans.groups * spans.count; }
 };
 
 struct Item {
     int64_t share, group, span, first_segment, end_segment, blocks;
 
-    Item(const Plan& plan, int64_t item) : plan_(&plan) {
-        span = item % plan.spans;
-        group = item / plan.spans % plan.groups;
-        share = item / plan.spans / plan.groups;
+    Item(const Plan& plan, int64_t item) : spans_(&plan.spans) {
+        span = item % plan.spans.count;
+        group = item / plan.spans.count % plan.spans.groups;
+        share = item / plan.spans.count / plan.spans.groups;
         first_segment = plan.first_segment[share];
         end_segment = plan.first_segment[share + 1];
-        const int64_t rest = ceil_div(plan.group_channels, plan.lanes) - span * plan.blocks;
-        blocks = rest < plan.blocks ? rest : plan.blocks;
+        blocks = plan.spans.blocks_of(span);
     }
 
-    Block block(int64_t index) const {
-        const int64_t within = (span * plan_->blocks + index) * plan_->lanes, rest = plan_->group_channels - within;
-        return {group * plan_->group_channels + within, rest < plan_->lanes ? rest : plan_->lanes};
-    }
+    Block block(int64_t index) const { return spans_->block(group, span, index); }
 
 private:
-    const Plan* plan_;
+    const Spans* spans_;
 };
 
 using Chunk = ChunkOf<steps_max>;
-
-template <int n>
-struct Together {
-    static constexpr int value = n;
-};
-
-// run(together, n) over all states, two at a time: what they share is loaded once.
-template <class Run>
-void for_states(int64_t size, const Run& run) {
-    int64_t n = 0;
-    for (; n + 2 <= size; n += 2) run(Together<2>{}, n);
-    if (n < size) run(Together<1>{}, n);
-}
 
 // What forward and backward have in common: the inputs, typed, and how a block reads them.
 template <class T>
@@ -118,15 +78,7 @@ struct Inputs {
     const SelectiveInputs& in;
     const T *u, *delta, *A, *B, *C, *D, *z, *delta_bias, *initial;
 
-    static V get(const T* row, Block block) {
-        return block.count == lanes ? load<V>(row + block.channel) : load_some<V>(row + block.channel, block.count);
-    }
-    static void put(T* row, Block block, V value) {
-        if (block.count == lanes)
-            store(row + block.channel, value);
-        else
-            store_some(row + block.channel, value, block.count);
-    }
+    static V get(const T* row, Block block) { return GRAPHSEQ_ISA::get<V>(row, block); }
     static V get_or_zero(const T* row, Block block) { return row ? get(row, block) : V{}; }
 
     // A block's columns of [channels, size]; zeros if there is no such array.
@@ -171,7 +123,7 @@ template <class T>
 class Forward : Inputs<T> {
     using Base = Inputs<T>;
     using V = typename Base::V;
-    using Base::get, Base::put, Base::in, Base::lanes;
+    using Base::get, Base::in, Base::lanes;
 
 public:
     explicit Forward(const SelectiveScan& scan)
@@ -184,7 +136,7 @@ public:
         const Plan plan(in, lanes);
         const int64_t updates = in.segments.ptr[in.segments.count] * in.channels * in.size;
         const int64_t threads = useful_threads(in.segments.threads, plan.items(), updates, least_updates);
-        const int64_t per_thread = 2 * plan.blocks * in.size;
+        const int64_t per_thread = 2 * plan.spans.blocks * in.size;
         const Scratch<V> scratch(threads * per_thread);
         if (!scratch) return false;
         for_each(plan.items(), threads, [&](int64_t item, int64_t thread) {
@@ -273,7 +225,7 @@ template <class T>
 class Backward : Inputs<T> {
     using Base = Inputs<T>;
     using V = typename Base::V;
-    using Base::get, Base::put, Base::in, Base::lanes;
+    using Base::get, Base::in, Base::lanes;
 
 public:
     explicit Backward(const SelectiveScanBackward& scan)
@@ -295,24 +247,24 @@ public:
         // Sums over tokens have one addend for each share, sums over channels one for each span.
         const int64_t per_share = in.channels * (in.size + 2), per_span = tokens * in.groups * in.size;
         const Scratch<T> share_sums(plan.shares * per_share);
-        const Scratch<T> span_sums(plan.spans > 1 ? 2 * plan.spans * per_span : 0);
-        const int64_t per_thread = Local::vectors(plan.blocks, in.size);
+        const Scratch<T> span_sums(plan.spans.count > 1 ? 2 * plan.spans.count * per_span : 0);
+        const int64_t per_thread = Local::vectors(plan.spans.blocks, in.size);
         const Scratch<V> scratch(threads * per_thread);
         if (!share_sums || !span_sums || !scratch) return false;
 
         T *grad_B = static_cast<T*>(scan_.grad_B), *grad_C = static_cast<T*>(scan_.grad_C);
-        T* const spans_B = plan.spans > 1 ? span_sums.data() : grad_B;
-        T* const spans_C = plan.spans > 1 ? span_sums.data() + plan.spans * per_span : grad_C;
+        T* const spans_B = plan.spans.count > 1 ? span_sums.data() : grad_B;
+        T* const spans_C = plan.spans.count > 1 ? span_sums.data() + plan.spans.count * per_span : grad_C;
         for_each(plan.items(), threads, [&](int64_t index, int64_t thread) {
             const Item item(plan, index);
-            walk(item, Local(scratch.data() + thread * per_thread, plan.blocks, in.size),
+            walk(item, Local(scratch.data() + thread * per_thread, plan.spans.blocks, in.size),
                  spans_B + item.span * per_span, spans_C + item.span * per_span,
                  share_sums.data() + item.share * per_share);
         });
 
-        if (plan.spans > 1) {
-            add_up(spans_B, plan.spans, per_span, per_span, threads, grad_B);
-            add_up(spans_C, plan.spans, per_span, per_span, threads, grad_C);
+        if (plan.spans.count > 1) {
+            add_up(spans_B, plan.spans.count, per_span, per_span, threads, grad_B);
+            add_up(spans_C, plan.spans.count, per_span, per_span, threads, grad_C);
         }
         const int64_t of_A = in.channels * in.size;
         add_up(share_sums.data(), plan.shares, per_share, of_A, threads, static_cast<T*>(scan_.grad_A));
@@ -355,16 +307,6 @@ private:
         V dt[steps_max], u[steps_max], du[steps_max], y[steps_max], raw[steps_max];
         V grad_y[steps_max], grad_gate[steps_max], grad_dt[steps_max], grad_du[steps_max];
     };
-
-    static void add_up(const T* parts, int64_t count, int64_t stride, int64_t length, int64_t threads, T* sum) {
-        constexpr int64_t tile = 4096;
-        for_each(ceil_div(length, tile), threads, [&](int64_t index, int64_t) {
-            const int64_t end = (index + 1) * tile < length ? (index + 1) * tile : length;
-            for (int64_t i = index * tile; i < end; ++i) sum[i] = count ? parts[i] : T(0);
-            for (int64_t part = 1; part < count; ++part)
-                for (int64_t i = index * tile; i < end; ++i) sum[i] += parts[part * stride + i];
-        });
-    }
 
     void walk(const Item& item, const Local& local, T* grad_B, T* grad_C, T* sums) const {
         const int64_t size = in.size;

@@ -1,7 +1,9 @@
 """Events from tensors, tables and files; what is wrong with them is said."""
 
 import gzip
+import hashlib
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -91,10 +93,44 @@ def test_votes_are_read_in_time_order_without_neutral_and_undated_ones(tmp_path)
 
 
 def test_konect_is_read_from_its_archive_and_from_the_file_in_it(tmp_path):
-    (tmp_path / "out.epinions").write_text("% asym signed\n% 2\n7 9 -1 20\n9 3 1 10\n")
+    (tmp_path / "out.epinions").write_text("% asym signed\n% 3\n7 9 -1 20\n3 7 0 15\n9 3 1 10\n")
     with tarfile.open(tmp_path / "download.tsv.epinions.tar.bz2", "w:bz2") as archive:
         archive.add(tmp_path / "out.epinions", "epinions/out.epinions")
     for name in ("out.epinions", "download.tsv.epinions.tar.bz2"):
         events, users = read_konect(tmp_path / name)
         np.testing.assert_array_equal(users, [3, 7, 9])
         assert (events.src.tolist(), events.dst.tolist(), events.y.tolist()) == ([2, 1], [0, 2], [1, -1])
+
+
+VOTE = b"SRC:ann\nTGT:eve\nVOT:-1\nRES:1\nYEA:2013\nDAT:23:13, 19 April 2013\nTXT:no\n\n"
+
+
+@pytest.mark.parametrize("source", ["mirror", "address"])
+def test_a_network_without_known_checksum_comes_with_a_warning_that_states_its_own(source, tmp_path, monkeypatch):
+    monkeypatch.delenv("GRAPHSEQ_MIRROR", raising=False)
+    content, asked = gzip.compress(VOTE, mtime=0), []
+    folder = tmp_path / "mirror" / "signed"
+    folder.mkdir(parents=True)
+    if source == "mirror":
+        (folder / "wiki-RfA.txt.gz").write_bytes(content)
+
+    def download(url, folder, filename):
+        asked.append(url)
+        (Path(folder) / filename).write_bytes(content)
+
+    monkeypatch.setattr("graphseq.data.mirror.download_url", download)
+    with pytest.warns(UserWarning, match=f"no checksum is known .* {hashlib.sha256(content).hexdigest()}"):
+        events, users = load_events("wiki-RfA", tmp_path / "root", folder.parent)
+    assert users.tolist() == ["ann", "eve"] and events.y.tolist() == [-1]
+    assert asked == ([] if source == "mirror" else ["https://snap.stanford.edu/data/wiki-RfA.txt.gz"])
+    # Once there, it is read in silence.
+    assert len(load_events("wiki-RfA", tmp_path / "root").users) == 2
+
+
+def test_a_network_that_cannot_be_fetched_is_one_clear_error(tmp_path, monkeypatch):
+    def offline(url, folder, filename):
+        raise OSError("no route")
+
+    monkeypatch.setattr("graphseq.data.mirror.download_url", offline)
+    with pytest.raises(FileNotFoundError, match=r"epinions\.tar\.bz2 could not be .* http://konect.cc/.*no route"):
+        load_events("Epinions", tmp_path / "root", tmp_path)
