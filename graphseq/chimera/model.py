@@ -118,13 +118,13 @@ class ChimeraForecaster(nn.Module):
     ) -> Decomposition:
         """Forecast, taken apart into what the slow and the fast parts of the model contribute.
 
-        The trend is the forecast with the seasonal models of all blocks left out, its linear path fed with the moving
-        average of the window; the season is what is missing from the whole forecast.
+        The trend is the forecast with the seasonal models of all blocks left out, its linear path fed with the mean of
+        the last period at each row; the season is what is missing from the whole forecast.
 
         Args:
             past: as above.
             observed: as above.
-            period: width of the moving average, in rows.
+            period: rows of a period.
         """
         self._check(past)
         trend = self._correction(past, observed, season=False)
@@ -148,8 +148,8 @@ class ChimeraForecaster(nn.Module):
 
 
 def _smooth(past: Tensor, observed: Tensor | None, period: int) -> Tensor:
-    """Moving average of what was observed."""
-    average = MovingAverage(period)
+    """Mean of what was observed in the last period; a centred one would keep some season at the end of a window."""
+    average = MovingAverage(period, causal=True)
     if observed is None:
         return average(past[..., None])[..., 0]
     seen = observed.to(past.dtype)

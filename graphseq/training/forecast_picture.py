@@ -38,11 +38,11 @@ def plot_forecast(network: nn.Module, data: SeriesDataModule, path: Path) -> Non
     forecast, trend = _forecast(network.eval(), window, data.series.period)
     network.train(was_training)
     whole = torch.cat([window.past, window.future], dim=-1)
-    truth = {"series": whole, "trend": _smooth(whole, data.series.period)}
+    seen = torch.cat([window.past_observed, window.future_observed], dim=-1)
+    truth = {"series": whole, "trend": _smooth(whole, seen, data.series.period)}
     ours = {"series": forecast, "trend": trend}
     for parts in (truth, ours):
         parts["season"] = parts["series"] - parts["trend"]
-    seen = torch.cat([window.past_observed, window.future_observed], dim=-1)
     _draw(truth, ours, seen, data, path)
 
 
@@ -54,11 +54,15 @@ def _forecast(network: nn.Module, window: Window, period: int | None) -> tuple[T
         parts = network.decompose(past, observed, period=period or _PERIOD)  # type: ignore[operator]
         return forecast, parts.trend[0]
     whole = torch.cat([window.past, forecast], dim=-1)
-    return forecast, _smooth(whole, period)[:, past.shape[-1] :]
+    seen = torch.cat([window.past_observed, torch.ones_like(forecast, dtype=torch.bool)], dim=-1)
+    return forecast, _smooth(whole, seen, period)[:, past.shape[-1] :]
 
 
-def _smooth(values: Tensor, period: int | None) -> Tensor:
-    return MovingAverage(period or _PERIOD)(values[None, ..., None])[0, ..., 0]
+def _smooth(values: Tensor, seen: Tensor, period: int | None) -> Tensor:
+    """Centred mean over a period of what was observed."""
+    average = MovingAverage(period or _PERIOD)
+    total, share = (average(part.to(values.dtype)[None, ..., None])[0, ..., 0] for part in (values * seen, seen))
+    return total / share.clamp(min=1e-6)
 
 
 _PERIOD = 25
