@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from graphseq.scan.schedule import Schedule, bounds_of, parts_of
 
 
 class Crossings(NamedTuple):
-    """Nodes in topological order, component by component; edges have slots, by the node that they leave.
+    """Nodes in topological order; edges have slots, by the node that they leave.
 
     Attributes:
         node: the node at each place, ``[num_nodes]``.
@@ -24,7 +21,7 @@ class Crossings(NamedTuple):
         in_slot: the slot of each of those entries, ``[num_edges]``.
         link_begin: entries of the links through it, ``[num_nodes + 1]``.
         link: the link of each of those entries, row by row for the edges that enter, ``[num_links]``.
-        part: places between which no edge leads: whole components, of about the same size together.
+        part: places between which no edge leads, about as far apart as the number of parts allows.
     """
 
     node: Tensor
@@ -42,10 +39,7 @@ class Crossings(NamedTuple):
         device = node_edge_index.device
         node_edge_index = node_edge_index.cpu()
         (tail, head), (earlier, later) = node_edge_index, lines.edge_index.cpu()
-        # An edge comes later in the order than all that enter the node that it leaves.
-        last = torch.zeros(num_nodes, dtype=torch.long).scatter_reduce(0, head, lines.place.cpu() + 1, "amax")
-        label, components = _components(node_edge_index, num_nodes)
-        node = torch.from_numpy(np.lexsort((last.numpy(), label.numpy())))
+        node = _ordered(node_edge_index, num_nodes, lines.place.cpu())
         place = _inverse(node)
         out_edge = place[tail].argsort(stable=True)
         in_edge = place[head].argsort(stable=True)
@@ -54,8 +48,7 @@ class Crossings(NamedTuple):
         out_begin, in_begin, link_begin = bounds_of(outs), bounds_of(ins), bounds_of(ins * outs)
         at = place[tail[later]]
         number = link_begin[at] + (entry[earlier] - in_begin[at]) * outs[at] + slot[later] - out_begin[at]
-        sizes = torch.bincount(label, minlength=components)
-        parts = parts_of(sizes, num_nodes)
+        parts = parts_of(_uncrossed(place[tail], place[head], num_nodes), num_nodes)
         found = cls(node, out_begin, out_edge, in_begin, slot[in_edge], link_begin, _inverse(number), parts)
         return found.to(device)
 
@@ -85,13 +78,29 @@ class Crossings(NamedTuple):
         return Crossings(*(tensor.to(device) for tensor in self))
 
 
-def _components(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, int]:
-    if not num_nodes:
-        return torch.empty(0, dtype=torch.long), 0
-    ends = tuple(edge_index.numpy())
-    ones = np.ones(edge_index.shape[1], dtype=bool)
-    count, label = connected_components(coo_array((ones, ends), shape=(num_nodes, num_nodes)), directed=False)
-    return torch.from_numpy(label).long(), count
+def _ordered(edge_index: Tensor, num_nodes: int, place: Tensor) -> Tensor:
+    """Nodes in topological order, from the order of the edges alone, without a search or a sort.
+
+    An edge comes after all that enter the node that it leaves. So a node may stand right after the last edge that
+    enters it or, if none does, right before the first that leaves it; no two nodes stand at the same edge and side.
+    """
+    tail, head = edge_index
+    never = 2 * len(place) + 1
+    after = torch.full((num_nodes,), -1).scatter_reduce(0, head, 2 * place + 2, "amax")
+    before = torch.full((num_nodes,), never).scatter_reduce(0, tail, 2 * place + 1, "amin")
+    stands = torch.where(after < 0, before, after)
+    nodes = torch.arange(num_nodes)
+    joined = stands < never
+    at = torch.full((never + 1,), -1).index_copy(0, stands[joined], nodes[joined])
+    return torch.cat([at[at >= 0], nodes[~joined]])
+
+
+def _uncrossed(tail: Tensor, head: Tensor, num_nodes: int) -> Tensor:
+    """Sizes of the smallest runs of places that no edge leads out of."""
+    places = torch.arange(num_nodes)
+    reach = places.scatter_reduce(0, tail, head, "amax").cummax(0).values if num_nodes else places
+    ends = (reach == places).nonzero()[:, 0] + 1
+    return torch.diff(ends, prepend=ends.new_zeros(1))
 
 
 def _inverse(order: Tensor) -> Tensor:

@@ -106,6 +106,19 @@ def test_a_batch_gives_threads_parts_that_no_link_joins():
         assert torch.equal(sender, receiver)
 
 
+def test_nodes_of_a_batch_come_in_order_and_in_parts_that_no_edge_joins():
+    topology = Batch.from_data_list(_graphs() * 30).line_graph()
+    crossings = topology.crossings
+    place = torch.empty_like(crossings.node).index_copy_(0, crossings.node, torch.arange(topology.num_nodes))
+    assert crossings.node.sort().values.equal(torch.arange(topology.num_nodes))
+    tail, head = place[topology.node_edge_index]
+    assert (tail < head).all()
+    assert 16 < len(crossings.part) - 1 <= 64
+    assert torch.searchsorted(crossings.part, tail, right=True).equal(
+        torch.searchsorted(crossings.part, head, right=True)
+    )
+
+
 def test_batching_and_separating_gives_each_graph_back():
     graphs = _graphs()
     batch = Batch.from_data_list(graphs)
