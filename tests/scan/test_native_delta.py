@@ -158,7 +158,7 @@ def test_no_token_leaves_the_initial_state(segments):
 
 @pytest.mark.parametrize("gated", [False, True])
 def test_derivatives_of_both_orders(gated):
-    """Longer than a chunk, and through the last states alone as well."""
+    """Longer than a chunk, and through the last states alone as well; second derivatives in a random direction."""
     topology = Ragged(torch.tensor([0, 18, 18, 20]))
     inputs = [None if x is None else x.requires_grad_() for x in problem(topology, 1, 1, 2, 2, gated, gated)]
 
@@ -167,7 +167,7 @@ def test_derivatives_of_both_orders(gated):
 
     assert torch.autograd.gradcheck(lambda *x: native.delta_scan(*x[:5], topology, x[5]), inputs)
     assert torch.autograd.gradcheck(last, inputs)
-    assert torch.autograd.gradgradcheck(last, inputs)
+    assert torch.autograd.gradgradcheck(last, inputs, fast_mode=True)
 
 
 def test_one_tensor_given_twice_gets_both_gradients_twice():
