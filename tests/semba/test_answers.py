@@ -57,6 +57,17 @@ def test_each_event_is_ranked_among_the_pairs_drawn_for_it():
     assert score_answers("existence", answers, answers)["mrr"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
 
 
+def test_sign_scores_are_those_of_scikit_learn():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(200, 1, dtype=torch.float64, generator=generator)
+    target = (logits[:, 0] + torch.randn(200, generator=generator) > -1).float()
+    answers = Answers(logits, target, torch.zeros(2, 200, dtype=torch.int64), logits[:, 0], torch.arange(200))
+    scores = score_answers("sign", answers, answers)
+    assert scores["rocauc"] == pytest.approx(metrics.roc_auc_score(target, logits))
+    # The rare class is what is to be found: large where the logit is small.
+    assert scores["ap_negative"] == pytest.approx(metrics.average_precision_score(1 - target, -logits))
+
+
 def test_the_threshold_comes_from_validation():
     logits = torch.tensor([-1.0, 0.0, 1.0, 2.0], dtype=torch.float64)[:, None]
     val = Answers(

@@ -90,6 +90,16 @@ def test_drawn_pairs_are_no_event_and_were_known_before():
             assert set(drawn[number, :2].tolist()) <= set(events.dst[before & (events.src == src)].tolist())
 
 
+def test_nobody_is_drawn_who_becomes_known_later():
+    """A new destination every five events, so that most of them are yet to come for most of the stream."""
+    number = torch.arange(300)
+    dst = 1 + number // 5 - (number % 5) * (number // 25)
+    events = signed_events(torch.zeros_like(dst), dst, number.double(), torch.ones(300))
+    drawn = draw_negatives(events, 4, seed=3)
+    for event in range(50, 300):
+        assert set(drawn[event].tolist()) <= set(dst[:event].tolist())
+
+
 def test_later_events_do_not_change_what_was_drawn_before():
     events = tied_events()
     drawn = draw_negatives(events, 3)
