@@ -2,7 +2,6 @@
 
 import torch
 
-from graphseq.scan import causal_conv
 from graphseq.sequence.attention import Attention, AttentionState
 from graphseq.sequence.conv import CausalConv
 from graphseq.sequence.delta_net import DeltaNet
@@ -82,7 +81,6 @@ __all__ = [
     "SignedMamba",
     "StreamingLayer",
     "bilinear",
-    "causal_conv",
     "episodes",
     "fft_conv",
     "inv",

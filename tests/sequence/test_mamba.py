@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from graphseq.scan import Ragged
-from graphseq.sequence import BiMamba, Mamba, Mamba2, causal_conv
+from graphseq.scan import Ragged, causal_conv
+from graphseq.sequence import BiMamba, Mamba, Mamba2
 
 
 def _packed(lengths, channels=6):
