@@ -152,7 +152,10 @@ class OneWayCoupling(_Sharing):
 
 
 class NoCoupling(_Sharing):
-    """Neither state reads the other: each variate is a sequence of its own in state 1."""
+    """Neither state reads the other: state 1 runs along each variate alone, state 2 across variates at each time.
+
+    Both are read out, so variates still meet in state 2; what makes them independent is ``mix=False`` of the model.
+    """
 
     def shares(self, theta: Tensor) -> Tensor:
         return torch.zeros_like(theta)
