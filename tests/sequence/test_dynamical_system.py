@@ -23,8 +23,8 @@ from graphseq.sequence import (
 
 
 def _strong_mlstm():
-    """One whose normaliser passes the 1 below which it is not divided by."""
-    layer = MLSTM(8, heads=2)
+    """One whose normaliser passes the 1 below which it is not divided by, and whose norm does not cancel it."""
+    layer = MLSTM(8, heads=2, norm_eps=1.0)
     torch.nn.init.constant_(layer.input_gate.bias, 3.0)
     return layer
 
