@@ -41,7 +41,13 @@ class ChimeraForecaster(nn.Module):
         linear: whether there is a linear path.
         norm: how windows are normalised; :class:`WindowNorm` with a deviation for each variate if not given.
         dropout: in the blocks and before the head.
+        period: rows of a moving average that is taken out of what the head contributes, which then corrects only what
+            is faster, and leaves the level of the forecast to the linear path. Where the level of a series wanders,
+            what the blocks learn of it on the training rows does not hold later.
         trunk: further arguments of :class:`ChimeraTrunk` and :class:`ChimeraBlock`.
+
+    Raises:
+        ValueError: if a size is below 1, or there is a ``period`` and no linear path.
 
     Example:
         >>> ChimeraForecaster(96, 24, channels=8, layers=1, patch=8)(torch.randn(2, 7, 96)).shape
@@ -60,12 +66,16 @@ class ChimeraForecaster(nn.Module):
         linear: bool = True,
         norm: WindowNorm | None = None,
         dropout: float = 0.1,
+        period: int | None = None,
         **trunk: Any,
     ) -> None:
         super().__init__()
-        for name, size in (("lookback", lookback), ("horizon", horizon)):
+        for name, size in (("lookback", lookback), ("horizon", horizon), ("period", 1 if period is None else period)):
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
+        if period is not None and not linear:
+            raise ValueError(f"period must not be given without a linear path, which brings the level, got {period}")
+        self.level = None if period is None else MovingAverage(period)
         self.lookback, self.horizon = lookback, horizon
         columns = -(-lookback // patch)
         self.norm = norm or WindowNorm()
@@ -137,6 +147,8 @@ class ChimeraForecaster(nn.Module):
         normal, scale = self.norm(past, observed)
         h = self.trunk(normal, observed, season=season)
         correction = self.head(self.dropout(h.flatten(2))) * scale.deviation
+        if self.level is not None:
+            correction = correction - self.level(correction[..., None])[..., 0]
         return scale.mean + correction if self.linear is None else correction
 
     def _check(self, past: Tensor) -> None:

@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import huber_loss
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ForecastTask(pl.LightningModule):
-    r"""Train a forecaster on the mean squared error of all steps and variates that were observed.
+    r"""Train a forecaster on the mean squared, or Huber's, error of all steps and variates that were observed.
 
     The network is made as ``network(lookback, horizon, variates)`` once the data are known, and called as
     ``network(past, observed)``; if it has a method ``prepare``, that gets the training windows before the first step.
@@ -40,6 +41,11 @@ class ForecastTask(pl.LightningModule):
         lr: learning rate of AdamW.
         weight_decay: decay of matrices; vectors and what is marked ``_no_weight_decay`` do not decay.
         warmup_epochs: epochs of linear warm-up, before half a cosine to zero at the last epoch.
+        huber: error, in units of the scaled series, beyond which the loss grows linearly (Huber 1964), so that a few
+            large errors of the training rows count less; if not given, it is squared everywhere.
+
+    Raises:
+        ValueError: if ``huber`` is not positive.
     """
 
     curves = ("mse", "mae")
@@ -51,8 +57,12 @@ class ForecastTask(pl.LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 0.0,
         warmup_epochs: int = 0,
+        huber: float | None = None,
     ) -> None:
         super().__init__()
+        if huber is not None and huber <= 0:
+            raise ValueError(f"huber must be positive, got {huber}")
+        self.huber = huber
         self.save_hyperparameters(logger=False)
         if callable(self.hparams["network"]):
             # Only the command line's description of a network is plain data that a checkpoint may hold.
@@ -101,7 +111,10 @@ class ForecastTask(pl.LightningModule):
 
     def training_step(self, window: Window) -> Tensor | None:
         error = self._errors(window, "train")
-        loss = (error.square() * window.future_observed).sum() / window.future_observed.sum().clamp(min=1)
+        losses = error.square()
+        if self.huber is not None:
+            losses = huber_loss(error, torch.zeros_like(error), reduction="none", delta=self.huber)
+        loss = (losses * window.future_observed).sum() / window.future_observed.sum().clamp(min=1)
         # What is solved in closed form, or repeats the past, has nothing to train.
         return loss if loss.requires_grad else None
 

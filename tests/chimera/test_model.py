@@ -16,6 +16,7 @@ from graphseq.chimera import (
     correlation_order,
     variate_order,
 )
+from graphseq.chimera.linear import linear_forecast
 from graphseq.data.series import Borders, Series, Windows
 
 SIZES = {"channels": 6, "layers": 2, "patch": 4, "state_size": 2}
@@ -48,6 +49,19 @@ def test_training_starts_at_the_linear_forecast():
     linear = LinearForecaster(22, 5).fit(windows)
     # The model keeps the solution in its own precision.
     torch.testing.assert_close(model(past), linear(past), rtol=1e-6, atol=1e-6)
+
+
+def test_with_a_period_the_linear_path_alone_sets_the_level():
+    """As a moving average of five rows reads it; an even forecast is corrected by nothing."""
+    model, past = _perturbed(_forecaster(period=5)), torch.randn(2, 3, 22, dtype=torch.float64)
+    correction = model(past) - linear_forecast(past, None, model.linear)
+    whole = model.head(model.trunk(model.norm(past)[0]).flatten(2)) * model.norm(past)[1].deviation
+    # Centred on row 2, all five rows.
+    torch.testing.assert_close(correction[..., 2], whole[..., 2] - whole.mean(-1), rtol=1e-10, atol=1e-10)
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias.fill_(3.0)
+    torch.testing.assert_close(model(past), linear_forecast(past, None, model.linear), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("linear", [True, False])
@@ -152,6 +166,8 @@ def test_components_follow_one_another_and_lone_variates_stay():
     ("make", "message"),
     [
         (lambda: ChimeraForecaster(0, 5), "lookback must be at least 1, got 0"),
+        (lambda: ChimeraForecaster(8, 5, period=0), "period must be at least 1, got 0"),
+        (lambda: ChimeraForecaster(8, 5, period=3, linear=False), "period must not be given without a linear path"),
         (lambda: ChimeraForecaster(8, 5, **SIZES)(torch.zeros(1, 2, 9)), "past must have 8 rows, got 9"),
         (lambda: ChimeraForecaster(8, 5, order=torch.tensor([0, 0])), r"order must be a permutation, got \[0, 0\]"),
         (

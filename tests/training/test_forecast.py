@@ -106,9 +106,22 @@ def test_fitting_minimises_the_squared_error_and_prepares_once(trainer):
     assert float(task.network.level.detach()) == pytest.approx(float(mean), abs=0.02)
 
 
+def test_errors_beyond_the_bound_of_huber_count_linearly(trainer):
+    """With nearly all of them there, the best constant is the median."""
+    data = SeriesDataModule.from_series(_series(), lookback=12, horizon=8, batch_size=32, scale=False, seed=0)
+    data.series.values.exp_()
+    task = ForecastTask(_Constant, lr=0.05, huber=0.02)
+    trainer(max_epochs=30).fit(task, datamodule=data)
+    windows = data.windows("train")
+    values = torch.stack([windows[i].future for i in range(len(windows))])
+    assert abs(values.mean() - values.median()) > 0.2
+    assert float(task.network.level.detach()) == pytest.approx(float(values.median()), abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: ForecastTask(_Constant, huber=0.0), "huber must be positive, got 0.0"),
         (lambda: SeriesDataModule("ETTh9").series, "name must be a known series .* got 'ETTh9'"),
         (lambda: ForecastTask(_Constant)(torch.zeros(1, 1, 4)), "the network is made with its data"),
     ],
