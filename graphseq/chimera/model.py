@@ -187,10 +187,14 @@ class _TrunkAndHead(nn.Module):
 
 
 class ChimeraClassifier(_TrunkAndHead):
-    """A class for each series: the mean over variates and columns, through a linear map.
+    """A class for each series: the mean over columns, through a linear map.
+
+    All else in the network has the same weights for each variate. So where it matters which variate is which, as among
+    the coefficients of a spectrum, the map must know their number: it then reads each by itself.
 
     Args:
         classes: number of classes.
+        variates: number of variates; without it, the map reads their mean, whatever their number.
         channels: width.
         layers: number of blocks.
         patch: rows of a patch.
@@ -205,6 +209,7 @@ class ChimeraClassifier(_TrunkAndHead):
     def __init__(
         self,
         classes: int,
+        variates: int | None = None,
         *,
         channels: int = 32,
         layers: int = 2,
@@ -213,16 +218,25 @@ class ChimeraClassifier(_TrunkAndHead):
         **trunk: Any,
     ) -> None:
         super().__init__(classes, channels, layers, patch, **trunk)
-        self.normalise = normalise
+        self.normalise, self.variates = normalise, variates
+        if variates is not None:
+            self.head = nn.Linear(variates * channels, classes)
 
     def forward(
         self,
         x: Float[Tensor, "batch variates time"],
         observed: Bool[Tensor, "batch variates time"] | None = None,
     ) -> Float[Tensor, "batch classes"]:
-        """Logits; ``observed`` is false behind the end of a shorter series."""
+        """Logits; ``observed`` is false behind the end of a shorter series.
+
+        Raises:
+            ValueError: if the number of variates is another one.
+        """
+        if self.variates is not None and x.shape[1] != self.variates:
+            raise ValueError(f"x must have {self.variates} variates, got {x.shape[1]}")
         normal = self.norm(x, observed)[0] if self.normalise else x
-        return self.head(self.trunk(normal, observed).mean((1, 2)))
+        h = self.trunk(normal, observed).mean(2)
+        return self.head(h.mean(1) if self.variates is None else h.flatten(1))
 
 
 class ChimeraReconstructor(_TrunkAndHead):

@@ -37,7 +37,7 @@ class ChimeraSeries(nn.Module):
         if level != "graph":
             raise ValueError(f"level must be 'graph' for whole series, got {level!r}")
         self.scale = nn.BatchNorm1d(in_channels, affine=False)
-        self.classifier = ChimeraClassifier(out_channels, normalise=False, **classifier)
+        self.classifier = ChimeraClassifier(out_channels, in_channels, normalise=False, **classifier)
 
     def forward(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -147,7 +146,6 @@ class _Plan(GraphCLI):
 
 
 def _fit(plan: dict[str, Any], fold: int) -> GraphCLI:
-    version = plan["run"]["version"] or time.strftime("%Y-%m-%d_%H-%M-%S")
-    run = {**plan["run"], "version": f"{version}_fold{fold}", "test": False}
+    run = {**plan["run"], "test": False}
     data = {**plan["data"], "split": fold, "validate_on_test": True}
-    return GraphCLI({"subcommand": "fit", "fit": {**plan, "data": data, "run": run}})
+    return GraphCLI({"subcommand": "fit", "fit": {**plan, "data": data, "run": run}}, suffix=f"_fold{fold}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from graphseq.training.kinds import KINDS, kind_of
 from graphseq.training.parser import SuggestingParser
 from graphseq.training.quiet import expected_warnings_ignored
-from graphseq.training.run_folder import RunFolder
+from graphseq.training.run_folder import RunFolder, new_version
 from graphseq.training.seeding import EpochSeed
 
 _VERSION = "GRAPHSEQ_RUN_VERSION"
@@ -39,11 +39,13 @@ class GraphCLI(LightningCLI):
     Args:
         args: words of a command line, or a parsed configuration as a dictionary.
         run: whether there are commands to run; without, the configuration of ``fit`` is parsed and that is all.
+        suffix: the end of the run's version.
     """
 
     folder: RunFolder
 
-    def __init__(self, args: Sequence[str] | dict[str, Any], *, run: bool = True) -> None:
+    def __init__(self, args: Sequence[str] | dict[str, Any], *, run: bool = True, suffix: str = "") -> None:
+        self.suffix = suffix
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         try:
@@ -86,7 +88,10 @@ class GraphCLI(LightningCLI):
         network = config.model.network
         kind = network.class_path if isinstance(network, Namespace) else network
         config.run.name = config.run.name or f"{Path(config.data.name).name}-{kind.rpartition('.')[2]}"
-        config.run.version = config.run.version or _new_version()
+        if config.run.version is None:
+            config.run.version = _new_version(config.run.root, config.run.name, self.suffix)
+        else:
+            config.run.version += self.suffix
 
     def instantiate_classes(self) -> None:
         if self.subcommand is None:
@@ -95,6 +100,10 @@ class GraphCLI(LightningCLI):
             super().instantiate_classes()
             self.datamodule.prepare_data()
         except (ValueError, TypeError, FileNotFoundError) as error:
+            run = self._get(self.config, "run")
+            # Nothing ran. What an earlier run left there stays.
+            with suppress(OSError):
+                Path(run.root, run.name, run.version).rmdir()
             self.parser.error(str(error), error)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -133,8 +142,8 @@ class GraphCLI(LightningCLI):
         print(model.write_predictions(batches, self.folder.path, self.datamodule))  # type: ignore[operator]
 
 
-def _new_version() -> str:
-    """The time; in a process that Lightning starts beside the first, the first one's, so that all share a folder."""
+def _new_version(root: str, name: str, suffix: str) -> str:
+    """A new one; in a process that Lightning starts beside the first, the first one's, so that all share a folder."""
     if "LOCAL_RANK" not in os.environ or _VERSION not in os.environ:
-        os.environ[_VERSION] = time.strftime("%Y-%m-%d_%H-%M-%S")
+        os.environ[_VERSION] = new_version(root, name, suffix)
     return os.environ[_VERSION]

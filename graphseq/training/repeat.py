@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shlex
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,11 +48,10 @@ def integers(text: str | list[int]) -> list[int]:
 
 
 def _fit(plan: dict[str, Any], seed: int, split: int | None) -> GraphCLI:
-    version = plan["run"]["version"] or time.strftime("%Y-%m-%d_%H-%M-%S")
-    version += f"_seed{seed}" + ("" if split is None else f"_split{split}")
+    suffix = f"_seed{seed}" + ("" if split is None else f"_split{split}")
     data = plan["data"] if split is None else {**plan["data"], "split": split}
-    config = {**plan, "seed_everything": seed, "data": data, "run": {**plan["run"], "version": version}}
-    return GraphCLI({"subcommand": "fit", "fit": config})
+    config = {**plan, "seed_everything": seed, "data": data}
+    return GraphCLI({"subcommand": "fit", "fit": config}, suffix=suffix)
 
 
 def _record(runs: list[GraphCLI], command: str, seeds: list[int]) -> Record:

@@ -38,7 +38,7 @@ class RunFolder(pl.Callback):
     Args:
         root: folder of all runs.
         name: what is trained; the command line takes data set and network.
-        version: tells the runs of one name apart; the time if not given.
+        version: tells the runs of one name apart; the time if not given, with a number where that is taken.
         test: the command line tests the best checkpoint after ``fit``.
     """
 
@@ -46,7 +46,7 @@ class RunFolder(pl.Callback):
         self, root: str = "runs", name: str | None = None, version: str | None = None, test: bool = True
     ) -> None:
         self.root, self.name = root, name or "run"
-        self.version = version or time.strftime("%Y-%m-%d_%H-%M-%S")
+        self.version = version or new_version(root, self.name)
         self.test = test
         self._past: list[dict[str, Any]] = []
         self._elapsed = _Elapsed()
@@ -139,6 +139,33 @@ class RunFolder(pl.Callback):
             if isinstance(logger, CSVLogger) and finished and trainer.is_global_zero:
                 logger.experiment.metrics[:0] = finished
                 logger.experiment.save()
+
+
+def new_version(root: str, name: str, suffix: str = "") -> str:
+    """A version that no other run of a name has: the time, and a number where that is taken.
+
+    Its folder is made at once, so that it stays taken, whichever process asks next.
+
+    Args:
+        root: folder of all runs.
+        name: what is trained.
+        suffix: the end of the version.
+    """
+    now = time.strftime("%Y-%m-%d_%H-%M-%S")
+    version, number = now + suffix, 1
+    while not _made(Path(root, name, version)):
+        number += 1
+        version = f"{now}_{number}{suffix}"
+    return version
+
+
+def _made(folder: Path) -> bool:
+    """Whether a folder was made just now, and not by another process."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
 
 
 class _Elapsed:

@@ -114,6 +114,18 @@ def test_all_observed_is_the_same_as_no_mask():
     torch.testing.assert_close(model(past, seen), model(past), rtol=1e-12, atol=1e-12)
 
 
+def test_a_classifier_that_knows_its_variates_tells_them_apart():
+    x = torch.randn(3, 4, 10, dtype=torch.float64)
+    apart = x.clone()
+    apart[:, :2] = x[:, [1, 0]]
+    # Without a scan over variates, only the head can tell which is which.
+    for variates, same in ((None, True), (4, False)):
+        model = ChimeraClassifier(5, variates, **SIZES, mix=False).double().eval()
+        assert bool(torch.allclose(model(apart), model(x), rtol=1e-10)) == same
+    with pytest.raises(ValueError, match="x must have 4 variates, got 3"):
+        model(x[:, :3])
+
+
 def test_gradients_reach_every_parameter():
     model = _perturbed(_forecaster().train())
     model(torch.randn(2, 3, 22, dtype=torch.float64)).square().mean().backward()

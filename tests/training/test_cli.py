@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from graphseq.training.cli import main
+from graphseq.training.lightning_cli import GraphCLI
 from graphseq.training.results import read_records
 
 CONFIG = """
@@ -73,6 +74,23 @@ def test_repeat_records_mean_and_deviation_over_seeds(workplace):
     outcomes = [json.loads((Path(run) / "metrics.json").read_text()) for run in record.runs]
     assert record.values == [outcome["test"]["accuracy"] for outcome in outcomes]
     assert record.command == "graphseq repeat --config config.yaml --seeds 0,1 --name ring"
+
+
+def test_runs_that_start_together_keep_apart(workplace, monkeypatch):
+    monkeypatch.setattr("time.strftime", lambda _: "noon")
+    monkeypatch.setattr(GraphCLI, "fit", lambda *_, **__: None)
+    Path("config.yaml").write_text(CONFIG.replace(", version: first", ""))
+    for _ in range(2):
+        main(["fit", "--config", "config.yaml"])
+    plan = GraphCLI(["--config", "config.yaml"], run=False).config.as_dict()
+    plan.pop("config")
+    folders = [GraphCLI({"subcommand": "fit", "fit": plan}, suffix="_seed0").folder.path.name for _ in range(2)]
+    assert folders == ["noon_seed0", "noon_2_seed0"]
+    # What never ran leaves no folder; a version that is given is taken.
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "config.yaml", "--data.options.num_train", "-1"])
+    main(["fit", "--config", "config.yaml", "--run.version", "noon", "--resume"])
+    assert {path.name for path in Path("runs/ring").iterdir()} == {"noon", "noon_2", *folders}
 
 
 def test_a_network_is_swapped_by_one_line(workplace):

@@ -1,5 +1,8 @@
 """Series, their scaling and their windows."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -110,9 +113,65 @@ def test_wrong_input_is_named(make, message):
         make(Series.from_frame(_frame(), time="date"))
 
 
-@pytest.mark.parametrize("name", series_names())
+# Windows of training, validation and test part at look-back and horizon 96, as the published harnesses count them.
+COUNTS = {
+    "ETTh1": (8449, 2785, 2785),
+    "ETTh2": (8449, 2785, 2785),
+    "ETTm1": (34369, 11425, 11425),
+    "ETTm2": (34369, 11425, 11425),
+    "Exchange": (5120, 665, 1422),
+    "Weather": (36696, 5175, 10444),
+}
+ONLINE = ("ETTm1", "ETTm2", "Weather")
+
+
+def test_every_known_series_is_counted():
+    assert set(series_names()) == set(COUNTS)
+
+
+def _windows(series):
+    return tuple(len(Windows(series, part, 96, 96)) for part in ("train", "val", "test"))
+
+
+@pytest.mark.parametrize("name", sorted(set(COUNTS) - set(ONLINE)))
 def test_known_series_have_their_published_sizes(mirror, tmp_path, name):
     series, stated = load_series(name, root=tmp_path), describe_series(name).statistics
     assert (len(series), series.num_variates) == (stated["rows"], stated["variates"])
-    counts = {"ETTh1": (8449, 2785, 2785), "ETTh2": (8449, 2785, 2785), "Exchange": (5120, 665, 1422)}[name]
-    assert tuple(len(Windows(series, part, 96, 96)) for part in ("train", "val", "test")) == counts
+    assert _windows(series) == COUNTS[name]
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """A table of the right size at every official address; returns the addresses that were asked for."""
+    monkeypatch.delenv("GRAPHSEQ_MIRROR", raising=False)
+    asked = []
+
+    def download(url, folder, filename):
+        asked.append(url)
+        stated = describe_series({"weather.csv": "Weather"}.get(filename, filename.split(".")[0])).statistics
+        stamps = pd.date_range("2016-07-01", periods=stated["rows"], freq="15min").astype(str).tolist()
+        if filename == "weather.csv":
+            stamps[19044] = stamps[19043]
+        ends = ["," + ",".join([str(parity)] * stated["variates"]) for parity in (0, 1)]
+        lines = [stamp + ends[row % 2] for row, stamp in enumerate(stamps)]
+        header = ",".join(["date", *(f"v{column}" for column in range(stated["variates"]))])
+        Path(folder, filename).write_text("\n".join([header, *lines]) + "\n")
+
+    monkeypatch.setattr("graphseq.data.mirror.download_url", download)
+    return asked
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_a_series_comes_from_its_official_address(served, monkeypatch, tmp_path, name):
+    manifest = describe_series(name)
+    (file,) = manifest.files
+    with pytest.raises(ValueError, match=f"{file.url}.* must have SHA-256 {file.sha256}"):
+        load_series(name, root=tmp_path)
+    assert list(tmp_path.rglob("*.csv")) == []
+    unchecked = replace(manifest, files=(replace(file, sha256=None),))
+    monkeypatch.setattr("graphseq.data.series.catalogue.describe_series", lambda _: unchecked)
+    with pytest.warns(UserWarning, match="no checksum is known"):
+        series = load_series(name, root=tmp_path)
+    assert served == [file.url] * 2
+    assert (len(series), series.num_variates) == (manifest.statistics["rows"], manifest.statistics["variates"])
+    assert _windows(series) == COUNTS[name]
