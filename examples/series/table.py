@@ -30,6 +30,9 @@ MODELS = {
     "tpgn": "TPGN",
 }
 
+Errors = dict[str, dict[int, tuple[float, float]]]
+"""MSE and MAE at each horizon, by model."""
+
 
 def tables(results: Path = Path("docs/results/series"), check: bool = False) -> None:
     """Write the tables, or say that they are stale.
@@ -40,14 +43,18 @@ def tables(results: Path = Path("docs/results/series"), check: bool = False) -> 
     """
     published = json.loads((results / "published.json").read_text())
     groups: dict[str, list[tuple[float, str]]] = {}
+    errors: dict[str, Errors] = {}
     for path in sorted(results.glob("*-*.json")):
         group, _, model = path.stem.rpartition("-")
         record = Record.read(path)
         groups.setdefault(group, []).append((record.mean, _row(record, MODELS[model])))
+        _add(errors, group, MODELS[model], record.mean, statistics.fmean(record.further["mae"]))
     for group, rows in published["rows"].items():
         for model, (mse, mae) in rows.items():
             groups.setdefault(group, []).append((mse, f"| {model} | {mse:.3f} | {mae:.3f} | | | published |"))
-    text = "\n\n".join(_table(group, groups[group]) for group in sorted(groups, key=_by_horizon))
+            _add(errors, group, f"{model} (published)", mse, mae)
+    means = [_means(name, errors[name]) for name in sorted(errors)]
+    text = "\n\n".join([*means, *(_table(group, groups[group]) for group in sorted(groups, key=_by_horizon))])
     text += f"\n\nPublished: {published['source']}\n"
     file = results / "tables.md"
     if check and (not file.exists() or file.read_text() != text):
@@ -55,6 +62,24 @@ def tables(results: Path = Path("docs/results/series"), check: bool = False) -> 
     if not check:
         file.write_text(text)
         print(text)
+
+
+def _add(errors: dict[str, Errors], group: str, model: str, mse: float, mae: float) -> None:
+    name, _, horizon = group.partition("-")
+    if horizon:
+        errors.setdefault(name, {}).setdefault(model, {})[int(horizon)] = (mse, mae)
+
+
+def _means(name: str, errors: Errors) -> str:
+    """The mean over all horizons, of models that have been measured at each."""
+    horizons = sorted({horizon for rows in errors.values() for horizon in rows})
+    rows = []
+    for model, found in errors.items():
+        if sorted(found) == horizons:
+            mse, mae = (statistics.fmean(values) for values in zip(*found.values(), strict=True))
+            rows.append((mse, f"| {model} | {mse:.4f} | {mae:.4f} |"))
+    title = f"**{name}**, mean over {', '.join(map(str, horizons[:-1]))} and {horizons[-1]} rows ahead from 96"
+    return "\n".join([title, "", "| model | MSE | MAE |", "|---|---|---|", *(row for _, row in sorted(rows))])
 
 
 def _row(record: Record, model: str) -> str:

@@ -39,6 +39,7 @@ class ChimeraForecaster(nn.Module):
         layers: number of blocks.
         patch: rows of a patch.
         linear: whether there is a linear path.
+        train_linear: whether training moves it, too; without, it stays the solution of :meth:`prepare`.
         norm: how windows are normalised; :class:`WindowNorm` with a deviation for each variate if not given.
         dropout: in the blocks and before the head.
         period: rows of a moving average that is taken out of what the head contributes, which then corrects only what
@@ -64,6 +65,7 @@ class ChimeraForecaster(nn.Module):
         layers: int = 2,
         patch: int = 8,
         linear: bool = True,
+        train_linear: bool = True,
         norm: WindowNorm | None = None,
         dropout: float = 0.1,
         period: int | None = None,
@@ -82,15 +84,20 @@ class ChimeraForecaster(nn.Module):
         self.trunk = ChimeraTrunk(channels, layers, patch=patch, time=columns, dropout=dropout, **trunk)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(columns * channels, horizon)
-        self.linear = nn.Parameter(torch.empty(lookback, horizon)) if linear else None
+        start = torch.zeros(lookback, horizon) if linear else None
+        self.linear: Tensor | None
+        if train_linear and start is not None:
+            self.linear = nn.Parameter(start)
+        else:
+            self.register_buffer("linear", start)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         self.trunk.reset_parameters()
         self.head.reset_parameters()
         if self.linear is not None:
-            for parameter in (self.head.weight, self.head.bias, self.linear):
-                nn.init.zeros_(parameter)
+            for start in (self.head.weight, self.head.bias, self.linear):
+                nn.init.zeros_(start)
 
     def prepare(self, windows: Windows) -> None:
         """Start the linear path at the least-squares solution."""

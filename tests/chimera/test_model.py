@@ -64,6 +64,22 @@ def test_with_a_period_the_linear_path_alone_sets_the_level():
     torch.testing.assert_close(model(past), linear_forecast(past, None, model.linear), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("train_linear", [True, False])
+def test_training_moves_the_linear_path_only_on_request(train_linear):
+    windows = Windows(_series(), "train", 22, 5)
+    model = ChimeraForecaster(22, 5, **SIZES, train_linear=train_linear)
+    model.prepare(windows)
+    solution = model.linear.clone()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    past, future = (torch.stack([getattr(windows[i], name) for i in range(8)]) for name in ("past", "future"))
+    (model(past) - future).square().mean().backward()
+    optimizer.step()
+    assert torch.equal(model.linear, solution) != train_linear
+    again = ChimeraForecaster(22, 5, **SIZES, train_linear=not train_linear)
+    again.load_state_dict(model.state_dict())
+    torch.testing.assert_close(again.eval()(past), model.eval()(past))
+
+
 @pytest.mark.parametrize("linear", [True, False])
 def test_level_and_scale_of_a_window_pass_through(linear):
     model, past = _perturbed(_forecaster(linear=linear)), torch.randn(2, 3, 22, dtype=torch.float64)
