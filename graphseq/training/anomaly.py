@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +60,12 @@ class AnomalyTask(SeriesTask):
         super().__init__()
         if not 0 <= quantile <= 1:
             raise ValueError(f"quantile must be between 0 and 1, got {quantile}")
-        self.save_hyperparameters(logger=False)
+        with warnings.catch_warnings():
+            # Whether this is the network or the command line's description of it is seen once it is saved.
+            warnings.filterwarnings("ignore", message="Attribute 'network' is an instance of `nn.Module`")
+            self.save_hyperparameters(logger=False)
         if isinstance(self.hparams["network"], nn.Module):
-            # Only the command line's description of a network is plain data that a checkpoint may hold.
+            # Only a description is plain data that a checkpoint may hold.
             self.save_hyperparameters(ignore=["network"], logger=False)
         self.network: nn.Module = network
         self.lr, self.weight_decay, self.warmup_epochs, self.quantile = lr, weight_decay, warmup_epochs, quantile

@@ -51,7 +51,8 @@ def plot_anomalies(scores: Tensor, threshold: float, data: AnomalyDataModule, pa
         _shade(grid.ravel().tolist(), labelled_ranges(series.anomalous[first:last]), first)
     near = 3 * data.window
     grid[-1, 1].set_xlim(max(first, top - near), min(last, top + near))
-    grid[-1, 0].legend(frameon=False, fontsize=9, loc="upper right", ncols=4)
+    handles, labels = grid[-1, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize=9, loc="outside lower center", ncols=4)
     figure.savefig(path, dpi=110)
 
 
