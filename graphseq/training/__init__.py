@@ -6,16 +6,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from graphseq.training.anomaly import AnomalyTask
     from graphseq.training.datamodule import GraphDataModule
     from graphseq.training.forecast import ForecastTask
     from graphseq.training.run_folder import RunFolder
     from graphseq.training.seeding import EpochSeed
-    from graphseq.training.series import SeriesDataModule
+    from graphseq.training.series import AnomalyDataModule, SeriesDataModule
     from graphseq.training.task import GraphTask
 
-__all__ = ["EpochSeed", "ForecastTask", "GraphDataModule", "GraphTask", "RunFolder", "SeriesDataModule"]
+__all__ = [
+    "AnomalyDataModule",
+    "AnomalyTask",
+    "EpochSeed",
+    "ForecastTask",
+    "GraphDataModule",
+    "GraphTask",
+    "RunFolder",
+    "SeriesDataModule",
+]
 
 _HOME = {
+    "AnomalyDataModule": "series",
+    "AnomalyTask": "anomaly",
     "EpochSeed": "seeding",
     "ForecastTask": "forecast",
     "GraphDataModule": "datamodule",

@@ -6,18 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import huber_loss
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 
 from graphseq.data.series import Scaling, Series, Window
 from graphseq.training.forecast_picture import plot_forecast
-from graphseq.training.optimisation import parameter_groups, warmup_cosine
+from graphseq.training.series_task import SeriesTask
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
     from graphseq.training.series import SeriesDataModule
 
 
-class ForecastTask(pl.LightningModule):
+class ForecastTask(SeriesTask):
     r"""Train a forecaster on the mean squared, or Huber's, error of all steps and variates that were observed.
 
     The network is made as ``network(lookback, horizon, variates)`` once the data are known, and called as
@@ -99,12 +96,6 @@ class ForecastTask(pl.LightningModule):
         self.scaling = Scaling(stored.pop("mean"), stored.pop("std"))
         self.build(**stored)
 
-    def on_fit_start(self) -> None:
-        prepare = getattr(self.network, "prepare", None)
-        # A resumed run goes on with what it has learned.
-        if prepare is not None and self.trainer.current_epoch == 0 and self.trainer.global_step == 0:
-            prepare(self.trainer.datamodule.windows("train"))  # type: ignore[attr-defined]
-
     def forward(self, past: Tensor, observed: Tensor | None = None) -> Tensor:
         """Forecasts of a batch, on the scale of its windows."""
         return self._made(past, observed)
@@ -135,13 +126,6 @@ class ForecastTask(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         self._log("test")
-
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]] | None:
-        groups = parameter_groups(self, self.weight_decay)
-        if not groups:
-            return None
-        optimizer = torch.optim.AdamW(groups, lr=self.lr)
-        return [optimizer], [warmup_cosine(optimizer, self.warmup_epochs, self.trainer.max_epochs or 1)]
 
     @torch.no_grad()
     def forecast(self, series: Series) -> pd.DataFrame:

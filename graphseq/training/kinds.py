@@ -27,7 +27,14 @@ def _forecast() -> Pair:
     return ForecastTask, SeriesDataModule
 
 
-KINDS: dict[str, Callable[[], Pair]] = {"graph": _graph, "forecast": _forecast}
+def _anomaly() -> Pair:
+    from graphseq.training.anomaly import AnomalyTask
+    from graphseq.training.series import AnomalyDataModule
+
+    return AnomalyTask, AnomalyDataModule
+
+
+KINDS: dict[str, Callable[[], Pair]] = {"graph": _graph, "forecast": _forecast, "anomaly": _anomaly}
 """The classes of task and data of each kind; a pair is imported when it is asked for."""
 
 

@@ -70,6 +70,7 @@ def _record(runs: list[GraphCLI], command: str, seeds: list[int]) -> Record:
         command=command,
         epochs=[outcome["epochs"] for outcome in outcomes],
         further={name: [outcome["test"][name] for outcome in outcomes] for name in sorted(further)},
-        validation=[outcome["val"][result["metric"]] for outcome in outcomes],
+        # What needs labels may be known of the test part alone.
+        validation=[outcome["val"][result["metric"]] for outcome in outcomes if result["metric"] in outcome["val"]],
         runs=[str(cli.folder.path) for cli in runs],
     )

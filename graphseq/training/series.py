@@ -1,4 +1,4 @@
-"""Windows of a series as a Lightning data module."""
+"""Windows of a series as Lightning data modules."""
 
 from __future__ import annotations
 
@@ -110,12 +110,57 @@ class SeriesDataModule(pl.LightningDataModule):
         return self._loader("test")
 
     def _loader(self, part: Part, *, shuffle: bool = False) -> DataLoader:
+        return self._windows_loader(part, self.trainer, shuffle=shuffle)
+
+    def _windows_loader(self, part: Part, trainer: pl.Trainer | None, *, shuffle: bool) -> DataLoader:
         return epoch_loader(
             DataLoader,
             self.windows(part),
-            self.trainer,
+            trainer,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             shuffle=shuffle,
             seed=self.seed,
         )
+
+
+class AnomalyDataModule(SeriesDataModule):
+    """Windows of a named series, or of a file of your own, in which anomalies are looked for.
+
+    Training and validation rows are taken to be normal. Every window of ``window`` rows that ends in a part belongs to
+    it. In validation and test each process reads all windows, since the score of a row needs all that hold it.
+
+    Args:
+        name: as for :class:`SeriesDataModule`.
+        window: rows of a window.
+        root: folder for raw files.
+        mirror: folder with raw files, looked into before anything is downloaded.
+        batch_size: windows in a step, over all processes.
+        num_workers: processes that load.
+        scale: standardise by the training rows.
+        options: as for :class:`SeriesDataModule`; ``labels`` names the column of a CSV file that marks anomalies.
+        seed: of the order of training windows; that of ``seed_everything`` if not given.
+
+    Raises:
+        ValueError: if a window has fewer than two rows.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        window: int = 64,
+        root: str | None = None,
+        mirror: str | None = None,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        scale: bool = True,
+        options: dict[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if window < 2:
+            raise ValueError(f"window must have at least 2 rows, got {window}")
+        super().__init__(name, window - 1, 1, root, mirror, batch_size, num_workers, scale, options, seed)
+        self.window = window
+
+    def _loader(self, part: Part, *, shuffle: bool = False) -> DataLoader:
+        return self._windows_loader(part, self.trainer if shuffle else None, shuffle=shuffle)

@@ -86,7 +86,7 @@ def test_every_network_is_laid_over_a_preset(network):
 
 def _arguments(path):
     given = GraphCLI(["--config", str(path)], run=False).config.model.network.init_args
-    return {key: given[key] for key in ("channels", "layers", "patch", "expand", "state_size")}
+    return {key: given[key] for key in ("channels", "layers", "patch", "expand", "state_size", "train_linear")}
 
 
 def _hears(network, variates):

@@ -31,7 +31,7 @@ class SeriesManifest:
         licence: terms under which the data may be used.
         citation: the paper to cite.
         source: where the data come from.
-        read: how the table is read: its ``time`` column, or ``header`` none.
+        read: how the table is read: its ``time`` column, its ``variates``, its ``labels``, or ``header`` none.
         statistics: rows and variates.
         files: the same table in one or more forms, of which one is enough.
     """
@@ -93,7 +93,13 @@ def load_series(name: str, root: str | Path | None = None, mirror: str | Path | 
         fetch([file], folder, mirror)
     frame = pd.read_csv(folder / file.to, header=manifest.read.get("header", "infer"), float_precision="round_trip")
     return Series.from_frame(
-        frame, time=manifest.read.get("time"), borders=manifest.borders, period=manifest.period, name=name
+        frame,
+        time=manifest.read.get("time"),
+        variates=manifest.read.get("variates"),
+        labels=manifest.read.get("labels"),
+        borders=manifest.borders,
+        period=manifest.period,
+        name=name,
     )
 
 

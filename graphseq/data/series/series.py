@@ -52,6 +52,7 @@ class Series:
         time: the time stamps, increasing; none if the series has none.
         period: of the main season in rows, where known: 24 for hourly data.
         name: of the series.
+        anomalous: which rows are labelled as anomalies; none if the series has no labels.
 
     Raises:
         ValueError: if sizes disagree, a value is NaN or infinite without being marked as missing, time stamps are not
@@ -65,6 +66,7 @@ class Series:
     time: np.ndarray | None = None
     period: int | None = None
     name: str = "series"
+    anomalous: Bool[Tensor, " rows"] | None = None
 
     def __post_init__(self) -> None:
         rows, variates = self.values.shape
@@ -76,6 +78,8 @@ class Series:
             raise ValueError(
                 f"observed must have the shape of values, {[rows, variates]}, got {list(self.observed.shape)}"
             )
+        if self.anomalous is not None and self.anomalous.shape != (rows,):
+            raise ValueError(f"anomalous must have one label for each of the {rows} rows, got {len(self.anomalous)}")
         bad = ~self.values.isfinite()
         if bool(bad.any()):
             row, column = bad.nonzero()[0].tolist()
@@ -97,6 +101,7 @@ class Series:
         missing: str = "refuse",
         period: int | None = None,
         name: str = "series",
+        labels: str | None = None,
     ) -> Series:
         """A series from a table, one row a time.
 
@@ -108,6 +113,7 @@ class Series:
             missing: what to do about empty cells: ``"refuse"`` them, or ``"mask"`` them.
             period: of the main season in rows.
             name: of the series.
+            labels: column that says which rows are anomalies, by 1 or true; it is no variate.
 
         Raises:
             ValueError: if a column does not exist or holds no numbers, or as for :class:`Series`.
@@ -116,10 +122,11 @@ class Series:
 
         if missing not in ("refuse", "mask"):
             raise ValueError(f"missing must be 'refuse' or 'mask', got {missing!r}")
-        for column in [*([time] if time else []), *(variates or ())]:
+        named = [column for column in (time, labels) if column]
+        for column in [*named, *(variates or ())]:
             if column not in frame.columns:
                 raise ValueError(f"frame must have a column {column!r}, got {', '.join(map(str, frame.columns))}")
-        chosen = frame.drop(columns=time) if time else frame
+        chosen = frame.drop(columns=named)
         chosen = chosen[list(variates)] if variates is not None else chosen.select_dtypes("number")
         for column, kind in chosen.dtypes.items():
             if not pd.api.types.is_numeric_dtype(kind):
@@ -134,7 +141,8 @@ class Series:
             observed = ~values.isnan()
             values = values.nan_to_num(0.0)
         names = tuple(map(str, chosen.columns))
-        return cls(values, names, borders or Borders.of_fractions(len(frame)), observed, stamps, period, name)
+        split = borders or Borders.of_fractions(len(frame))
+        return cls(values, names, split, observed, stamps, period, name, _labels(frame, labels))
 
     @classmethod
     def from_csv(cls, path: str | Path, **options: object) -> Series:
@@ -156,6 +164,15 @@ class Series:
 
     def __len__(self) -> int:
         return self.values.shape[0]
+
+
+def _labels(frame: pd.DataFrame, column: str | None) -> Tensor | None:
+    if column is None:
+        return None
+    if not frame[column].isin([0, 1]).all():
+        row = int((~frame[column].isin([0, 1])).to_numpy().argmax())
+        raise ValueError(f"labels must be 0 or 1, got {frame[column].iloc[row]} in row {row} of {column!r}")
+    return torch.from_numpy(frame[column].to_numpy(bool, copy=True))
 
 
 def _check_times(time: np.ndarray, rows: int) -> None:

@@ -82,13 +82,21 @@ def test_gaps_are_masked_when_asked_for():
         (lambda f: f.assign(date=f["date"].to_numpy()[[0, 1, 1, *range(3, 40)]]), "the same stamp twice in row 2"),
         (lambda f: f.assign(date=[pd.NaT, *f["date"][1:]]), "time must be a date in every row, got none in row 0"),
         (lambda f: f.assign(a=np.inf), "values must be finite, got inf in row 0 of 'a'"),
-        (lambda f: f.drop(columns=["a", "b"]), "frame must have at least one column of numbers"),
+        (lambda f: f.assign(b=2), "labels must be 0 or 1, got 2 in row 0 of 'b'"),
+        (lambda f: f.drop(columns=["a"]), "frame must have at least one column of numbers"),
         (lambda f: f.rename(columns={"date": "when"}), "frame must have a column 'date', got when, a, b, note"),
     ],
 )
 def test_a_table_that_is_no_series_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        Series.from_frame(change(_frame()), time="date")
+        Series.from_frame(change(_frame().assign(b=0)), time="date", labels="b")
+
+
+def test_labels_are_no_variate():
+    frame = _frame().assign(odd=[1, 0] * 20)
+    series = Series.from_frame(frame, time="date", labels="odd")
+    assert series.names == ("a", "b")
+    assert series.anomalous.tolist() == [True, False] * 20
 
 
 @pytest.mark.parametrize(
@@ -120,6 +128,7 @@ COUNTS = {
     "ETTm1": (34369, 11425, 11425),
     "ETTm2": (34369, 11425, 11425),
     "Exchange": (5120, 665, 1422),
+    "InternalBleeding16": (769, 145, 6206),
     "Weather": (36696, 5175, 10444),
 }
 ONLINE = ("ETTm1", "ETTm2", "Weather")
@@ -138,6 +147,16 @@ def test_known_series_have_their_published_sizes(mirror, tmp_path, name):
     series, stated = load_series(name, root=tmp_path), describe_series(name).statistics
     assert (len(series), series.num_variates) == (stated["rows"], stated["variates"])
     assert _windows(series) == COUNTS[name]
+
+
+def test_the_labelled_anomaly_lies_where_the_archive_says(mirror, tmp_path):
+    series = load_series("InternalBleeding16", root=tmp_path)
+    assert series.names == ("value",)
+    assert series.anomalous.nonzero().flatten().tolist() == list(range(4187, 4199))
+    # The archive's training part is the beginning of the same series.
+    first = pd.read_csv(Path(mirror, "timeseries/anomaly/UCR135_InternalBleeding16_TRAIN.csv.gz"))
+    np.testing.assert_array_equal(series.values[:1200, 0].numpy(), first["value"].to_numpy())
+    assert series.borders.val == len(first) == 1200
 
 
 @pytest.fixture
