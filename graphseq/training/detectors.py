@@ -37,7 +37,12 @@ class MovingMean(nn.Module):
         self.width = width
 
     def forward(self, window: Rows, observed: Seen = None) -> Rows:
-        """The means; what was not observed counts as the mean of the training rows."""
+        """The means; what was not observed counts as the mean of the training rows.
+
+        Raises:
+            ValueError: if the window is shorter than ``width``.
+        """
+        _check_rows(window, self.width - 1)
         side = self.width // 2
         return _with_nothing(window.unfold(-1, self.width, 1).mean(-1), side, side)
 
@@ -63,7 +68,12 @@ class Extrapolation(nn.Module):
         self.order = order
 
     def forward(self, window: Rows, observed: Seen = None) -> Rows:
-        """Continue."""
+        """Continue.
+
+        Raises:
+            ValueError: if the window has no row that ``order`` rows precede.
+        """
+        _check_rows(window, self.order)
         return _with_nothing(window[..., self.order :] - window.diff(self.order), self.order, 0)
 
     def __repr__(self) -> str:
@@ -104,13 +114,17 @@ class Autoregression(nn.Module):
         Raises:
             ValueError: if the window has no row that ``order`` rows precede.
         """
-        if window.shape[-1] <= self.order:
-            raise ValueError(f"window must have more than {self.order} rows, the order, got {window.shape[-1]}")
+        _check_rows(window, self.order)
         expected = window[..., :-1].unfold(-1, self.order, 1) @ self.weight.to(window.dtype)
         return _with_nothing(expected, self.order, 0)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.order})"
+
+
+def _check_rows(window: Tensor, rows: int) -> None:
+    if window.shape[-1] <= rows:
+        raise ValueError(f"window must have more than {rows} rows for this detector, got {window.shape[-1]}")
 
 
 def _with_nothing(expected: Tensor, before: int, after: int) -> Tensor:

@@ -222,7 +222,9 @@ def test_every_detector_is_laid_over_the_preset(detector):
         (lambda: AnomalyTask(_Mean()).scores(_series()), "fit first, or load a checkpoint"),
         (lambda: MovingMean(4), "width must be an odd number from 3, got 4"),
         (lambda: Extrapolation(0), "order must be at least 1, got 0"),
-        (lambda: Autoregression(5)(torch.zeros(1, 1, 5)), "window must have more than 5 rows, the order, got 5"),
+        (lambda: Autoregression(5)(torch.zeros(1, 1, 5)), "window must have more than 5 rows for this detector, got 5"),
+        (lambda: MovingMean(5)(torch.zeros(1, 1, 4)), "window must have more than 4 rows for this detector, got 4"),
+        (lambda: Extrapolation(2)(torch.zeros(1, 1, 2)), "window must have more than 2 rows for this detector, got 2"),
     ],
 )
 def test_wrong_input_is_named(make, message):
