@@ -20,6 +20,7 @@ ATOMS, BONDS = (119, 5, 12, 12, 10, 6, 6, 2, 2), (5, 6, 2)
 CHANNELS = {
     "mutag": (7, 4),
     "proteins": (4, None),
+    "nci1": (37, None),
     "molbace": (ATOMS, BONDS),
     "molesol": (ATOMS, BONDS),
     "minesweeper": (7, None),
