@@ -284,6 +284,8 @@ class PatchTST(_Normalised):
             # The window is normalised here, as for the others.
             scaling=None,
             share_projection=True,
+            # The head reads all patches, as in the paper, instead of their mean.
+            pooling_type=None,
         )
         self.network = PatchTSTForPrediction(config)
 
