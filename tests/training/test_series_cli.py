@@ -17,6 +17,7 @@ from graphseq.chimera import ChimeraForecaster
 from graphseq.data.series import Series
 from graphseq.training import ForecastTask
 from graphseq.training.cli import main
+from graphseq.training.forecasters import PatchTST
 from graphseq.training.kinds import kind_of
 from graphseq.training.lightning_cli import GraphCLI
 from graphseq.training.results import read_records
@@ -82,6 +83,13 @@ def test_every_network_is_laid_over_a_preset(network):
         assert sizes[0] == sizes[1]
         mixed = _hears(task.network, 3)
         assert mixed == (network == "separable")
+
+
+def test_the_head_of_patchtst_reads_all_patches():
+    """A mean over them, the library's default, is another model."""
+    pytest.importorskip("transformers")
+    network = PatchTST(96, 30, 3, channels=8, patch=16, stride=8)
+    assert network.network.head.projection.in_features == ((96 - 16) // 8 + 1) * 8
 
 
 def _arguments(path):
