@@ -42,6 +42,14 @@ class MovingAverage(nn.Module):
         lines = pad(lines, (before, self.width - 1 - before), mode="replicate")
         return avg_pool1d(lines, self.width, 1).view(batch, variates, channels, time).permute(0, 1, 3, 2)
 
+    def of_observed(
+        self, x: Float[Tensor, "batch variates time"], observed: Bool[Tensor, "batch variates time"]
+    ) -> Float[Tensor, "batch variates time"]:
+        """The mean of what was observed in each window, 0 where nothing was."""
+        seen = observed.to(x.dtype)
+        total, share = (self(values[..., None])[..., 0] for values in (x * seen, seen))
+        return total / share.clamp(min=torch.finfo(x.dtype).eps)
+
     def extra_repr(self) -> str:
         return f"{self.width}, causal={self.causal}"
 

@@ -55,8 +55,7 @@ class LinearForecaster(nn.Module):
             raise ValueError("windows must hold at least one without a gap, got none")
         rows = rows - rows[:, self.lookback - 1, None]
         past, future = rows[:, : self.lookback], rows[:, self.lookback :]
-        penalty = self.ridge * len(rows) * torch.eye(self.lookback, dtype=rows.dtype)
-        self.weight = torch.linalg.solve(past.t() @ past + penalty, past.t() @ future).to(self.weight.device)
+        self.weight = ridge_solution(past, future, self.ridge).to(self.weight.device)
         return self
 
     def prepare(self, windows: Windows) -> None:
@@ -86,3 +85,12 @@ def linear_forecast(
     latest = torch.where(observed, rows, 0).amax(-1, keepdim=True)
     last = past.gather(-1, latest) * observed.any(-1, keepdim=True)
     return last + (past - last) * observed @ weight
+
+
+def ridge_solution(
+    x: Float[Tensor, "rows inputs"], y: Float[Tensor, "rows *outputs"], penalty: float
+) -> Float[Tensor, "inputs *outputs"]:
+    """The map of ``x`` to ``y`` with the least squared error plus ``penalty`` a row times its squared entries."""
+    gram = x.t() @ x
+    gram.diagonal().add_(penalty * len(x))
+    return torch.linalg.solve(gram, x.t() @ y)

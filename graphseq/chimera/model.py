@@ -168,12 +168,8 @@ class ChimeraForecaster(nn.Module):
 
 def _smooth(past: Tensor, observed: Tensor | None, period: int) -> Tensor:
     """Mean of what was observed in the last period; a centred one would keep some season at the end of a window."""
-    average = MovingAverage(period, causal=True)
-    if observed is None:
-        return average(past[..., None])[..., 0]
-    seen = observed.to(past.dtype)
-    total, share = (average(values[..., None])[..., 0] for values in (past * seen, seen))
-    return total / share.clamp(min=torch.finfo(past.dtype).eps)
+    seen = torch.ones_like(past, dtype=torch.bool) if observed is None else observed
+    return MovingAverage(period, causal=True).of_observed(past, seen)
 
 
 class _TrunkAndHead(nn.Module):

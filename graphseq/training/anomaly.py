@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from graphseq.data.series import Scaling, Series, Window
 from graphseq.training.anomaly_picture import plot_anomalies
@@ -71,7 +70,7 @@ class AnomalyTask(SeriesTask):
         self.lr, self.weight_decay, self.warmup_epochs, self.quantile = lr, weight_decay, warmup_epochs, quantile
         self.window, self.scaling = 0, None
         # In double precision the sum over a part is exact to the last printed digit whatever the batches.
-        self.errors = nn.ModuleDict({f"{part}_mse": MeanMetric().set_dtype(torch.float64) for part in _PARTS})
+        self.errors = self.means("mse")
         self.register_buffer("threshold", torch.tensor(torch.inf))
         self._of_windows: list[tuple[Tensor, Tensor]] = []
 
@@ -111,12 +110,12 @@ class AnomalyTask(SeriesTask):
         return self._compared(window)
 
     def on_train_epoch_end(self) -> None:
-        self._log("train")
+        self.log_errors("train")
 
     def on_validation_epoch_end(self) -> None:
         scores = self._scores_of_part()
         self.threshold.copy_(scores.quantile(self.quantile))
-        self._log("val", largest=scores.max())
+        self.log_errors("val", largest=scores.max())
 
     def on_test_epoch_end(self) -> None:
         scores = self._scores_of_part()
@@ -125,7 +124,7 @@ class AnomalyTask(SeriesTask):
         if series.anomalous is not None:
             anomalous = series.anomalous[series.borders.val : series.borders.test].to(scores.device)
             found = detection(scores, anomalous, float(self.threshold))
-        self._log("test", largest=scores.max(), **found)
+        self.log_errors("test", largest=scores.max(), **found)
 
     @torch.no_grad()
     def scores(self, series: Series) -> pd.DataFrame:
@@ -221,16 +220,6 @@ class AnomalyTask(SeriesTask):
         else:
             table.index = pd.Index(series.time[rows], name="time")
         return table
-
-    def _log(self, part: str, **values: Tensor) -> None:
-        metric: Any = self.errors[f"{part}_mse"]
-        mse = metric.compute()
-        metric.reset()
-        for name, value in {"mse": mse, **values, "score": -mse}.items():
-            self.log(f"{part}/{name}", value, prog_bar=name == "mse", batch_size=1)
-
-
-_PARTS = ("train", "val", "test")
 
 
 def _of_rows(errors: list[tuple[Tensor, Tensor]]) -> Tensor:

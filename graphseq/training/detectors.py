@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from graphseq.chimera.linear import ridge_solution
 from graphseq.data.series import Windows
 
 Rows = Float[Tensor, "batch variates rows"]
@@ -104,9 +105,7 @@ class Autoregression(nn.Module):
         """Solve, on the stretches without a gap."""
         whole = windows.observed.unfold(1, self.order + 1, 1).all(-1)
         rows = windows.values.double().unfold(1, self.order + 1, 1)[whole]
-        x, y = rows[:, :-1], rows[:, -1]
-        gram = x.T @ x + self.penalty * len(x) * torch.eye(self.order, dtype=x.dtype)
-        self.weight.copy_(torch.linalg.solve(gram, x.T @ y))
+        self.weight.copy_(ridge_solution(rows[:, :-1], rows[:, -1], self.penalty))
 
     def forward(self, window: Rows, observed: Seen = None) -> Rows:
         """Continue; what was not observed counts as the mean of the training rows.

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import huber_loss
-from torchmetrics import MeanMetric
 
 from graphseq.data.series import Scaling, Series, Window
 from graphseq.training.forecast_picture import plot_forecast
@@ -69,7 +68,7 @@ class ForecastTask(SeriesTask):
         self.network: nn.Module | None = None
         self.sizes: dict[str, int] = {}
         self.scaling: Scaling | None = None
-        self.errors = nn.ModuleDict({f"{part}_{name}": _mean() for part in _PARTS for name in _METRICS})
+        self.errors = self.means("mse", "mae")
 
     def build(self, lookback: int, horizon: int, variates: int) -> nn.Module:
         """Make the network; a second call changes nothing."""
@@ -119,13 +118,13 @@ class ForecastTask(SeriesTask):
         return self(window.past, window.past_observed)
 
     def on_train_epoch_end(self) -> None:
-        self._log("train")
+        self.log_errors("train")
 
     def on_validation_epoch_end(self) -> None:
-        self._log("val")
+        self.log_errors("val")
 
     def on_test_epoch_end(self) -> None:
-        self._log("test")
+        self.log_errors("test")
 
     @torch.no_grad()
     def forecast(self, series: Series) -> pd.DataFrame:
@@ -209,23 +208,6 @@ class ForecastTask(SeriesTask):
         self.errors[f"{part}_mse"].update(detached.square(), seen)  # type: ignore[operator]
         self.errors[f"{part}_mae"].update(detached.abs(), seen)  # type: ignore[operator]
         return error
-
-    def _log(self, part: str) -> None:
-        values = {}
-        for name in _METRICS:
-            metric = self.errors[f"{part}_{name}"]
-            values[name] = metric.compute()  # type: ignore[operator]
-            metric.reset()  # type: ignore[operator]
-        for name, value in {**values, "score": -values["mse"]}.items():
-            self.log(f"{part}/{name}", value, prog_bar=name == "mse", batch_size=1)
-
-
-_PARTS, _METRICS = ("train", "val", "test"), ("mse", "mae")
-
-
-def _mean() -> MeanMetric:
-    # In double precision the sum over a test set is exact to the last printed digit whatever the batches.
-    return MeanMetric().set_dtype(torch.float64)  # type: ignore[return-value]
 
 
 def _later(series: Series, rows: int) -> np.ndarray:

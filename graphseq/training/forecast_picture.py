@@ -60,9 +60,7 @@ def _forecast(network: nn.Module, window: Window, period: int | None) -> tuple[T
 
 def _smooth(values: Tensor, seen: Tensor, period: int | None) -> Tensor:
     """Centred mean over a period of what was observed."""
-    average = MovingAverage(period or _PERIOD)
-    total, share = (average(part.to(values.dtype)[None, ..., None])[0, ..., 0] for part in (values * seen, seen))
-    return total / share.clamp(min=1e-6)
+    return MovingAverage(period or _PERIOD).of_observed(values[None], seen[None])[0]
 
 
 _PERIOD = 25

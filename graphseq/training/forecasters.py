@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from graphseq.chimera import LinearForecaster, MovingAverage, WindowNorm
+from graphseq.chimera.linear import ridge_solution
 from graphseq.data.series import Windows
 from graphseq.sequence import Mamba
 
@@ -96,10 +97,10 @@ class JointLinear(nn.Module):
         # Windows that overlap the held-out ones are left out of the fit.
         held = len(x) - len(x) // 5
         fitted = slice(0, max(held - span, 1))
-        maps = [_ridge(x[fitted], y[fitted], penalty) for penalty in self.penalties]
+        maps = [ridge_solution(x[fitted], y[fitted], penalty) for penalty in self.penalties]
         errors = [float((y[held:] - x[held:] @ weight).square().mean()) for weight in maps]
         self.penalty = self.penalties[errors.index(min(errors))]
-        self.weight.copy_(_ridge(x, y, self.penalty))
+        self.weight.copy_(ridge_solution(x, y, self.penalty))
 
     def forward(self, past: Past, observed: Seen = None) -> Future:
         """Forecast."""
@@ -291,9 +292,3 @@ class PatchTST(_Normalised):
 
     def normalised(self, past: Past) -> Future:
         return self.network(past_values=past.mT).prediction_outputs.mT
-
-
-def _ridge(x: Tensor, y: Tensor, penalty: float) -> Tensor:
-    gram = x.t() @ x
-    gram.diagonal().add_(penalty * len(x))
-    return torch.linalg.solve(gram, x.t() @ y)

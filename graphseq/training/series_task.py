@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import lightning.pytorch as pl
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MeanMetric
 
 from graphseq.data.series import Scaling
 from graphseq.training.optimisation import parameter_groups, warmup_cosine
@@ -19,6 +21,24 @@ class SeriesTask(pl.LightningModule):
     lr: float
     weight_decay: float
     warmup_epochs: int
+    errors: nn.ModuleDict
+    """Means over a part and an epoch, as ``{part}_{metric}``."""
+
+    @staticmethod
+    def means(*metrics: str) -> nn.ModuleDict:
+        """What :attr:`errors` holds; in double precision, exact to the last printed digit whatever the batches."""
+        names = [f"{part}_{metric}" for part in ("train", "val", "test") for metric in metrics]
+        return nn.ModuleDict({name: MeanMetric().set_dtype(torch.float64) for name in names})
+
+    def log_errors(self, part: str, **further: Tensor) -> None:
+        """Log the means of a part, what is given beside them, and the score, and begin anew."""
+        values = {}
+        for name, metric in self.errors.items():
+            if name.startswith(f"{part}_"):
+                values[name.removeprefix(f"{part}_")] = metric.compute()  # type: ignore[operator]
+                metric.reset()  # type: ignore[operator]
+        for name, value in {**values, **further, "score": -values["mse"]}.items():
+            self.log(f"{part}/{name}", value, prog_bar=name == "mse", batch_size=1)
 
     def on_fit_start(self) -> None:
         prepare = getattr(self.network, "prepare", None)
