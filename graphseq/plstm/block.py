@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
+from graphseq.nn import node_norm
 from graphseq.plstm.gates import HeadMix
 from graphseq.plstm.layer import small_init
 
@@ -17,21 +18,24 @@ class PLSTMBlock(nn.Module):
     r"""A layer and a feed-forward part, each with a norm before it.
 
     .. math::
-        x \leftarrow x + \operatorname{layer}(\operatorname{RMSNorm}(x), …), \qquad
-        x \leftarrow x + W_2 \operatorname{gelu}(W_1 \operatorname{RMSNorm}(x))
+        x \leftarrow x + \operatorname{layer}(\operatorname{norm}(x), …), \qquad
+        x \leftarrow x + W_2 \operatorname{gelu}(W_1 \operatorname{norm}(x))
 
     Args:
         channels: width.
         layer: called with the normalised ``x`` and whatever else the block is called with.
         dropout: on what is added.
         expand: inner width of the feed-forward part over ``channels``.
+        norm: as in :func:`~graphseq.nn.node_norm`; ``"rms_norm"`` as published.
     """
 
-    def __init__(self, channels: int, layer: nn.Module, *, dropout: float = 0.0, expand: int = 4) -> None:
+    def __init__(
+        self, channels: int, layer: nn.Module, *, dropout: float = 0.0, expand: int = 4, norm: str = "rms_norm"
+    ) -> None:
         super().__init__()
         inner = expand * channels
         self.layer = layer
-        self.layer_norm, self.norm = nn.RMSNorm(channels, eps=1e-5), nn.RMSNorm(channels, eps=1e-5)
+        self.layer_norm, self.norm = node_norm(norm, channels), node_norm(norm, channels)
         self.up, self.down = nn.Linear(channels, inner), nn.Linear(inner, channels)
         self.act, self.dropout = nn.GELU(), nn.Dropout(dropout)
         for linear in (self.up, self.down):

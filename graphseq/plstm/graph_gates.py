@@ -18,9 +18,9 @@ class _GraphGates(nn.Module):
     and both edges.
     """
 
-    def __init__(self, channels: int, heads: int, *, transition_std: float = 10.0) -> None:
+    def __init__(self, channels: int, heads: int, *, start: float = -5.0, transition_std: float = 10.0) -> None:
         super().__init__()
-        self.heads, self.transition_std = heads, transition_std
+        self.heads, self.start, self.transition_std = heads, start, transition_std
         # Source, mark, direct and transition of nodes; source, mark, transition from and to an edge.
         self.nodes = GateMap(channels, 4 * heads)
         self.edges = GateMap(channels, 4 * heads)
@@ -30,7 +30,7 @@ class _GraphGates(nn.Module):
         for gates in (self.nodes, self.edges):
             gates.reset_parameters()
         with torch.no_grad():
-            self.nodes.bias[: 3 * self.heads] = -5.0
+            self.nodes.bias[: 3 * self.heads] = self.start
             nn.init.normal_(self.nodes.bias[3 * self.heads :], std=self.transition_std)
 
     def forward(
@@ -84,6 +84,7 @@ class ReleasedGraphPropagation(_GraphGates):
     Args:
         channels: width of nodes and edges.
         heads: number of heads.
+        start: initial logit of source, mark and direct.
         transition_std: standard deviation of the initial :math:`t`, the same for all links of a head.
     """
 
@@ -112,6 +113,7 @@ class GraphPropagation(ReleasedGraphPropagation):
     Args:
         channels: width of nodes and edges.
         heads: number of heads.
+        start: initial logit of source, mark and direct.
         transition_std: standard deviation of the initial :math:`t`, the same for all links of a head.
     """
 
@@ -127,6 +129,7 @@ class GraphPropagationIn(ReleasedGraphPropagation):
     Args:
         channels: width of nodes and edges.
         heads: number of heads.
+        start: initial logit of source, mark and direct.
         transition_std: standard deviation of the initial transitions.
     """
 
@@ -143,6 +146,7 @@ class ReleasedGraphDiffusion(_GraphGates):
     Args:
         channels: width of nodes and edges.
         heads: number of heads.
+        start: initial logit of source, mark and direct.
         transition_std: standard deviation of the initial :math:`t`.
     """
 
@@ -163,6 +167,7 @@ class GraphDiffusion(ReleasedGraphDiffusion):
     Args:
         channels: width of nodes and edges.
         heads: number of heads.
+        start: initial logit of source, mark and direct.
         transition_std: standard deviation of the initial :math:`t`.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import rms_norm
+from torch.nn.functional import elu, rms_norm
 from torch_geometric.nn.inits import reset
 
 from graphseq.plstm.scan import plstm_scan, plstm_scan_four_ways
@@ -17,22 +17,27 @@ class Heads(nn.Module):
     r"""What comes before and after the scan.
 
     .. math::
-        q = d_k^{-1/2} \, W_q x, \quad k = W_k x, \quad v = W_v x, \qquad
+        q = d_k^{-1/2} \, \phi(W_q x), \quad k = \phi(W_k x), \quad v = W_v x, \qquad
         z = W_o \operatorname{RMSNorm}_{\text{head}}(y)
+
+    where :math:`\phi` is the identity or, for scores :math:`q \cdot k` that are positive,
+    :math:`\operatorname{elu} + 1` (Katharopoulos et al. 2020). Where few nodes reach one, as on molecules, the norm of
+    the sum of their values keeps little but the signs of the scores, and these change from step to step of training.
 
     Args:
         channels: width, a multiple of ``heads``.
         heads: number of heads.
+        positive_scores: which :math:`\phi`.
 
     Raises:
         ValueError: if ``heads`` does not divide ``channels``.
     """
 
-    def __init__(self, channels: int, heads: int) -> None:
+    def __init__(self, channels: int, heads: int, *, positive_scores: bool = False) -> None:
         super().__init__()
         if heads < 1 or channels % heads:
             raise ValueError(f"channels must be a multiple of heads ({heads}), got {channels}")
-        self.channels, self.heads = channels, heads
+        self.channels, self.heads, self.positive_scores = channels, heads, positive_scores
         self.query, self.key, self.value, self.out = (nn.Linear(channels, channels, bias=False) for _ in range(4))
         self.weight = nn.Parameter(torch.empty(channels))
         self.reset_parameters()
@@ -52,6 +57,8 @@ class Heads(nn.Module):
             linear(given).unflatten(-1, (self.heads, size))
             for linear, given in ((self.query, asking), (self.key, asking), (self.value, x))
         )
+        if self.positive_scores:
+            query, key = elu(query) + 1, elu(key) + 1
         return query * size**-0.5, key, value
 
     def joined(self, y: Float[Tensor, "*nodes heads size"]) -> Float[Tensor, "*nodes channels"]:
@@ -136,12 +143,15 @@ class PLSTMConv(nn.Module):
         heads: number of heads.
         gates: makes :class:`Gates` of nodes and edges, such as :class:`GraphPropagation`.
         reverse: run against the edges.
+        positive_scores: whether queries and keys are made positive first, see :class:`Heads`.
     """
 
-    def __init__(self, channels: int, heads: int, gates: nn.Module, *, reverse: bool = False) -> None:
+    def __init__(
+        self, channels: int, heads: int, gates: nn.Module, *, reverse: bool = False, positive_scores: bool = False
+    ) -> None:
         super().__init__()
         self.channels, self.reverse = channels, reverse
-        self.heads, self.gates = Heads(channels, heads), gates
+        self.heads, self.gates = Heads(channels, heads, positive_scores=positive_scores), gates
 
     def reset_parameters(self) -> None:
         for part in (self.heads, self.gates):

@@ -17,6 +17,7 @@ from graphseq.plstm import (
     PLSTMSequence,
 )
 from graphseq.plstm.block import PLSTMBlock, make_gates, plan
+from graphseq.plstm.layer import Heads
 from graphseq.scan import line_graph
 
 EDGES = torch.empty(2, 0, dtype=torch.long)
@@ -149,7 +150,7 @@ def test_edge_vectors_of_another_width_are_refused(unchecked):
 
 
 def test_what_cannot_be_built_is_refused():
-    with pytest.raises(ValueError, match=r"channels must be a multiple of heads \(4\), got 10"):
+    with pytest.raises(ValueError, match=r"channels must be a multiple of heads \(8\), got 10"):
         PLSTMGraph(3, 2, channels=10)
     with pytest.raises(ValueError, match="modes must be made of P, D, P-released, joined by"):
         PLSTMImage(1, 2, modes=("Q",))
@@ -220,6 +221,27 @@ def test_blocks_start_as_published():
     assert block.up.out_features == 384
     # 36864 draws: within 3 % of the true deviation but for one time in a million.
     assert float(block.up.weight.detach().std()) == pytest.approx((2 / (5 * 96)) ** 0.5, rel=0.03)
+
+
+def test_positive_scores_are_elu_plus_one():
+    x = torch.randn(5, 8)
+    plain, positive = Heads(8, 2), Heads(8, 2, positive_scores=True)
+    positive.load_state_dict(plain.state_dict())
+    (query, key, value), (query_plus, key_plus, value_plus) = plain.split(x), positive.split(x)
+    size = 4
+    torch.testing.assert_close(query_plus * size**0.5, torch.nn.functional.elu(query * size**0.5) + 1)
+    torch.testing.assert_close(key_plus, torch.nn.functional.elu(key) + 1)
+    torch.testing.assert_close(value_plus, value)
+    assert bool((torch.einsum("nhd,mhd->nmh", query_plus, key_plus) > 0).all())
+
+
+@pytest.mark.parametrize(("start", "share"), [(0.0, 0.5), (-5.0, 1 / 149.4)])
+def test_how_softly_a_node_hears_the_one_before_it_at_first(start, share):
+    data = PREPARE(Data(edge_index=torch.tensor([[0, 1], [1, 0]]), num_nodes=2, rank=torch.tensor([0, 1])))
+    model = PLSTMGraph(3, 2, channels=8, heads=2, layers=1, modes=("P",), gate_start=start)
+    gates = model.blocks[-1].block.layer.gates(torch.zeros(2, 8), torch.zeros(1, 8), data.line_graph())
+    heard = gates.source[0] * gates.mark[0] / gates.direct[1]
+    torch.testing.assert_close(heard, torch.full((2,), share), rtol=1e-3, atol=0)
 
 
 def test_every_parameter_is_trained():
