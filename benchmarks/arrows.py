@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples" / "images"
 RESULTS = ROOT / "docs" / "results" / "arrows.json"
 # Epochs of each network over those of pLSTM, for about the same time of the processor.
-EPOCHS = {"plstm": 1.0, "plstm_p": 1.0, "plstm_d": 1.0, "plstm_no_positions": 1.0, "vit": 1.5}
+EPOCHS = {"plstm": 1.0, "plstm_p": 1.0, "plstm_d": 1.0, "plstm_no_positions": 1.0, "vit": 2.2}
 TITLES = {
     "plstm": "pLSTM",
     "plstm_p": "P only",

@@ -42,6 +42,26 @@ def test_the_width_comes_nearest_to_the_budget():
     assert abs(count_parameters(build(width)) - 1000) <= min(abs(other**2 - 1000) for other in range(2, 100, 2))
 
 
+@pytest.mark.parametrize("heads", [1, 2, 3, 4, 8, 12])
+def test_the_width_is_one_that_the_network_can_have(heads):
+    def build(width: int) -> nn.Module:
+        if width % heads:
+            raise ValueError(f"width must be a multiple of {heads}, got {width}")
+        return nn.Linear(width, width, bias=False)
+
+    width, step = fit_width(build, 10_000), math.lcm(2, heads)
+    assert width % step == 0
+    assert abs(width**2 - 10_000) <= min(abs(other**2 - 10_000) for other in range(2 * step, 200, step))
+
+
+def test_a_network_that_has_no_width_says_why():
+    def build(width: int) -> nn.Module:
+        raise ValueError("layers must be at least 1, got 0")
+
+    with pytest.raises(ValueError, match="layers must be at least 1, got 0"):
+        fit_width(build, 10_000)
+
+
 def test_a_budget_that_no_width_meets_is_refused():
     with pytest.raises(ValueError, match=r"parameters must be at least 16 .* got 3"):
         fit_width(lambda width: nn.Linear(width, width, bias=False), 3)
