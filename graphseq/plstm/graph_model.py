@@ -48,9 +48,9 @@ class PLSTMGraph(GraphModel):
         out_channels: number of outputs.
         edge_channels: as ``in_channels``, for edges; ``None`` without edge features, when the vector of an edge is that
             of its two ends, averaged.
-        channels: width, a multiple of ``heads``.
+        channels: width.
         layers: depth; each layer has a block for each mode, and every second layer runs against the edges.
-        heads: number of heads.
+        heads: number of heads, each as wide as ``channels / heads``, rounded.
         modes: the modes of a layer's blocks: ``"P"``, ``"P-in"``, ``"D"``, ``"P-released"``, ``"D-released"``, or
             several joined by ``+`` with some heads each.
         both_ways: whether every second layer runs against the edges.

@@ -25,21 +25,26 @@ class Heads(nn.Module):
     the sum of their values keeps little but the signs of the scores, and these change from step to step of training.
 
     Args:
-        channels: width, a multiple of ``heads``.
+        channels: width.
         heads: number of heads.
+        size: width of a head; ``channels / heads`` if not given.
         positive_scores: which :math:`\phi`.
 
     Raises:
-        ValueError: if ``heads`` does not divide ``channels``.
+        ValueError: if ``heads`` does not divide ``channels``, and ``size`` is not given.
     """
 
-    def __init__(self, channels: int, heads: int, *, positive_scores: bool = False) -> None:
+    def __init__(self, channels: int, heads: int, *, size: int | None = None, positive_scores: bool = False) -> None:
         super().__init__()
-        if heads < 1 or channels % heads:
+        if heads < 1:
+            raise ValueError(f"heads must be at least 1, got {heads}")
+        if size is None and channels % heads:
             raise ValueError(f"channels must be a multiple of heads ({heads}), got {channels}")
-        self.channels, self.heads, self.positive_scores = channels, heads, positive_scores
-        self.query, self.key, self.value, self.out = (nn.Linear(channels, channels, bias=False) for _ in range(4))
-        self.weight = nn.Parameter(torch.empty(channels))
+        self.heads, self.size, self.positive_scores = heads, size or channels // heads, positive_scores
+        inner = heads * self.size
+        self.query, self.key, self.value = (nn.Linear(channels, inner, bias=False) for _ in range(3))
+        self.out = nn.Linear(inner, channels, bias=False)
+        self.weight = nn.Parameter(torch.empty(inner))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -50,16 +55,15 @@ class Heads(nn.Module):
     def split(
         self, x: Float[Tensor, "*nodes channels"], asking: Float[Tensor, "*nodes channels"] | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Query, key and value ``[*nodes, heads, channels / heads]``; the former two of ``asking``, if it is given."""
+        """Query, key and value ``[*nodes, heads, size]``; the former two of ``asking``, if it is given."""
         asking = x if asking is None else asking
-        size = self.channels // self.heads
         query, key, value = (
-            linear(given).unflatten(-1, (self.heads, size))
+            linear(given).unflatten(-1, (self.heads, self.size))
             for linear, given in ((self.query, asking), (self.key, asking), (self.value, x))
         )
         if self.positive_scores:
             query, key = elu(query) + 1, elu(key) + 1
-        return query * size**-0.5, key, value
+        return query * self.size**-0.5, key, value
 
     def joined(self, y: Float[Tensor, "*nodes heads size"]) -> Float[Tensor, "*nodes channels"]:
         """What follows the scan."""
@@ -139,8 +143,8 @@ class PLSTMConv(nn.Module):
     """The layer on directed acyclic graphs.
 
     Args:
-        channels: width of nodes and edges, a multiple of ``heads``.
-        heads: number of heads.
+        channels: width of nodes and edges.
+        heads: number of heads, each as wide as ``channels / heads``, rounded.
         gates: makes :class:`Gates` of nodes and edges, such as :class:`GraphPropagation`.
         reverse: run against the edges.
         positive_scores: whether queries and keys are made positive first, see :class:`Heads`.
@@ -151,7 +155,10 @@ class PLSTMConv(nn.Module):
     ) -> None:
         super().__init__()
         self.channels, self.reverse = channels, reverse
-        self.heads, self.gates = Heads(channels, heads, positive_scores=positive_scores), gates
+        self.heads = Heads(
+            channels, heads, size=max(1, round(channels / max(heads, 1))), positive_scores=positive_scores
+        )
+        self.gates = gates
 
     def reset_parameters(self) -> None:
         for part in (self.heads, self.gates):

@@ -75,6 +75,16 @@ def test_batching_graphs_changes_nothing(backend, modes, level):
     torch.testing.assert_close(_run(model, Batch.from_data_list(graphs)), alone, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize(("heads", "size"), [(4, 3), (8, 1), (16, 1)])
+def test_heads_of_a_graph_are_as_wide_as_their_share_rounded(heads, size):
+    model = _graph_model(channels=11, heads=heads, degrees=False)
+    assert {block.block.layer.heads.size for block in model.blocks} == {size}
+    data = PREPARE(_graph(7, 1))
+    data.x.requires_grad_()
+    (heard,) = torch.autograd.grad(_run(model, data)[data.rank.argmax()].sum(), data.x)
+    assert bool((heard.abs().sum(1) > 0).any())
+
+
 @pytest.mark.parametrize("edge_channels", [2, None])
 def test_renumbering_nodes_changes_nothing_where_the_order_goes_with_them(edge_channels):
     # Without features, an edge that is there twice is the same whichever way it is read.
@@ -150,8 +160,10 @@ def test_edge_vectors_of_another_width_are_refused(unchecked):
 
 
 def test_what_cannot_be_built_is_refused():
-    with pytest.raises(ValueError, match=r"channels must be a multiple of heads \(8\), got 10"):
-        PLSTMGraph(3, 2, channels=10)
+    with pytest.raises(ValueError, match=r"channels must be a multiple of heads \(4\), got 10"):
+        PLSTMImage(1, 2, channels=10, heads=4)
+    with pytest.raises(ValueError, match="heads must be at least 1, got 0"):
+        PLSTMConv(8, 0, GraphPropagation(8, 1))
     with pytest.raises(ValueError, match="modes must be made of P, D, P-released, joined by"):
         PLSTMImage(1, 2, modes=("Q",))
     with pytest.raises(ValueError, match=r"modes must not outnumber the heads \(1\), got 'P\+D'"):
