@@ -155,9 +155,8 @@ class PLSTMConv(nn.Module):
     ) -> None:
         super().__init__()
         self.channels, self.reverse = channels, reverse
-        self.heads = Heads(
-            channels, heads, size=max(1, round(channels / max(heads, 1))), positive_scores=positive_scores
-        )
+        size = max(1, round(channels / heads)) if heads > 0 else None
+        self.heads = Heads(channels, heads, size=size, positive_scores=positive_scores)
         self.gates = gates
 
     def reset_parameters(self) -> None:

@@ -103,6 +103,8 @@ class RunFolder(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # A finished run that is resumed trains no epoch.
         self._restore_history(trainer)
+        if not (self.path / "metrics.csv").exists():  # a dry run (fast_dev_run) logs nothing
+            return
         history = read_history(self.path / "metrics.csv")
         outcome: dict[str, Any] = {
             "epochs": trainer.current_epoch,

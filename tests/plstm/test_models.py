@@ -82,7 +82,7 @@ def test_heads_of_a_graph_are_as_wide_as_their_share_rounded(heads, size):
     data = PREPARE(_graph(7, 1))
     data.x.requires_grad_()
     (heard,) = torch.autograd.grad(_run(model, data)[data.rank.argmax()].sum(), data.x)
-    assert bool((heard.abs().sum(1) > 0).any())
+    assert int((heard.abs().sum(1) > 0).sum()) > 1
 
 
 @pytest.mark.parametrize("edge_channels", [2, None])

@@ -67,6 +67,11 @@ def test_a_saved_run_is_tested_and_predicted_from_its_own_configuration(workplac
     assert predictions["logits"].shape == (5 * 6, 5)
 
 
+def test_a_dry_run_ends_well(workplace):
+    main(["fit", "--config", "config.yaml", "--trainer.fast_dev_run", "true"])
+    assert not (workplace / "runs/ring/first/metrics.json").exists()
+
+
 def test_repeat_records_mean_and_deviation_over_seeds(workplace):
     main(["repeat", "--config", "config.yaml", "--seeds", "0,1", "--name", "ring"])
     (record,) = read_records("docs/results")

@@ -10,7 +10,8 @@ import pytest
 
 from graphseq.data import describe
 from graphseq.training import GraphDataModule
-from graphseq.training.folds import best_common_epoch, folds, last_epochs
+from graphseq.training.folds import _fit, best_common_epoch, folds, last_epochs
+from graphseq.training.lightning_cli import GraphCLI
 from graphseq.training.results import Record, read_records
 
 
@@ -40,25 +41,26 @@ WORDS = ["--data.name", "MUTAG", "--model.network", "graphseq.training.baselines
 @pytest.fixture
 def trained(monkeypatch, tmp_path):
     """The folds that are trained, each of which scores its number in tenths; training stops at what is in ``stops``."""
-    done, stops = [], set()
+    state = SimpleNamespace(done=[], stops=set(), meanwhile={}, task=describe("MUTAG").task)
 
     def fit(plan, fold):
-        if fold in stops:
+        if fold in state.stops:
             raise KeyboardInterrupt
-        done.append(fold)
+        state.done.append(fold)
+        state.meanwhile.get(fold, lambda: None)()
         path = tmp_path / f"run{fold}"
         path.mkdir(exist_ok=True)
         (path / "metrics.csv").write_text(
             "epoch,val/accuracy\n" + "".join(f"{epoch},{fold / 10}\n" for epoch in range(EPOCHS))
         )
         return SimpleNamespace(
-            datamodule=SimpleNamespace(benchmark=SimpleNamespace(task=describe("MUTAG").task)),
+            datamodule=SimpleNamespace(benchmark=SimpleNamespace(task=state.task)),
             folder=SimpleNamespace(path=path, outcome={"parameters": 7, "cpu_seconds": 1.0}),
             model=SimpleNamespace(network=SimpleNamespace()),
         )
 
     monkeypatch.setattr("graphseq.training.folds._fit", fit)
-    return SimpleNamespace(done=done, stops=stops)
+    return state
 
 
 def _words(tmp_path, chosen, *further):
@@ -94,3 +96,31 @@ def test_folds_of_other_options_are_not_mixed(trained, tmp_path):
     with pytest.raises(ValueError, match="name must be that of folds trained with the same options"):
         folds(_words(tmp_path, "1", "--model.lr", "0.5"))
     assert trained.done == [0]
+
+
+def test_folds_trained_by_another_process_meanwhile_are_kept(trained, tmp_path):
+    trained.meanwhile[1] = lambda: folds(_words(tmp_path, "5"))
+    for record in folds(_words(tmp_path, "1")).values():
+        assert record.values == pytest.approx([0.1, 0.5])
+    assert trained.done == [1, 5]
+
+
+def test_a_metric_of_which_less_is_better_is_refused(trained, tmp_path):
+    trained.task = describe("ogbg-molesol").task
+    with pytest.raises(ValueError, match="data must have a metric of which more is better, got rmse"):
+        folds(_words(tmp_path, "0"))
+
+
+def test_a_fold_is_a_split_validated_on_its_test_part(monkeypatch):
+    runs = []
+
+    class Recorded(GraphCLI):
+        def __init__(self, words, suffix):
+            runs.append((words, suffix))
+
+    monkeypatch.setattr("graphseq.training.folds.GraphCLI", Recorded)
+    _fit({"data": {"name": "MUTAG", "split": 0, "validate_on_test": False}, "run": {"root": "runs", "test": True}}, 3)
+    ((words, suffix),) = runs
+    assert words["fit"]["data"] == {"name": "MUTAG", "split": 3, "validate_on_test": True}
+    assert words["fit"]["run"] == {"root": "runs", "test": False}
+    assert suffix == "_fold3"
