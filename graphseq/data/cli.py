@@ -63,7 +63,7 @@ def verify(names: str | list[str] | None = None, root: str | None = None) -> Non
     """
     folder = data_root(root)
     wrong = []
-    for stated in map(_described, _split(names) if names else _present(folder)):
+    for stated in [_described(name) for name in (_split(names) if names else _present(folder))]:
         files = _wanted(stated, folder)
         faults = _faults(stated.name, files, folder)
         print(f"{stated.name}: {f'{len(faults)} faults' if faults else f'{len(files)} files as stated'}")
