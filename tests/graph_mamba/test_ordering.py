@@ -12,6 +12,7 @@ from graphseq.graph_mamba import (
     CoreNumberKey,
     DegreeKey,
     EigenvectorKey,
+    FiedlerKey,
     PageRankKey,
     RandomTies,
     canonical_colour,
@@ -121,6 +122,27 @@ def test_eigenvector_key_of_parts_that_are_not_connected():
     torch.testing.assert_close(
         key, torch.tensor([0.5, 0.5**0.5, 0.5, 0.5**0.5, 0.5**0.5, 1.0], dtype=torch.float64), atol=1e-9, rtol=0
     )
+
+
+def test_fiedler_key_is_the_order_of_a_path():
+    """Closed form: the second eigenvector of a path of n nodes is cos(pi (i + 1/2) / n), up to size and sign."""
+    key = FiedlerKey()(from_networkx(nx.path_graph(9))).order_key
+    expected = torch.cos(torch.pi * (torch.arange(9) + 0.5) / 9).double() * (2 / 9) ** 0.5
+    torch.testing.assert_close(key * key[0].sign(), expected, atol=1e-6, rtol=0)
+    assert key.argsort().tolist() in (list(range(9)), list(range(8, -1, -1)))
+
+
+def test_fiedler_key_does_not_depend_on_the_numbering():
+    """A lollipop is not its own mirror image, so that even the sign is determined; three components of three sizes."""
+    graph = nx.disjoint_union_all([nx.lollipop_graph(4, 5), nx.star_graph(2), nx.empty_graph(1)])
+    data = from_networkx(graph)
+    key = FiedlerKey()(data.clone()).order_key
+    permutation = torch.randperm(data.num_nodes)
+    moved = FiedlerKey()(Data(edge_index=permutation[data.edge_index], num_nodes=data.num_nodes)).order_key
+    torch.testing.assert_close(moved[permutation][:9], key[:9], atol=1e-9, rtol=0)
+    lone, star, lollipop = key[12:], key[9:12], key[:9]
+    assert lone.max() < star.min() and star.max() < lollipop.min()
+    assert lollipop[4:].sort(descending=bool(lollipop[4] > lollipop[8])).indices.tolist() == list(range(5))
 
 
 @pytest.mark.parametrize("rule", [AveragedTies(2), CanonicalTies()])
