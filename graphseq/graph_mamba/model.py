@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -35,7 +36,8 @@ class GraphMamba(GraphModel):
         block: the sequence model of every scan, made as ``block(channels, state_size=…, expand=…, conv_size=…)``, such
             as :class:`~graphseq.sequence.Mamba2`, or a :func:`functools.partial` of it.
         bidirectional: scan both ways, with a norm before (Algorithm 2 of the paper), or one way without.
-        local: whether there is a message-passing branch.
+        local: whether there is a message-passing branch, a :class:`~graphseq.nn.GatedGCN`; or makes another, called as
+            ``local(channels)``, such as a :func:`functools.partial` of :class:`~graphseq.nn.ResidualConv`.
         norm: ``"batch_norm"`` or ``"layer_norm"``.
         dropout: in every branch, the feed-forward blocks and the head.
         ties: the tie rule in training, random if not given.
@@ -72,7 +74,7 @@ class GraphMamba(GraphModel):
         conv_size: int = 4,
         block: Callable[[int], SequenceLayer] = Mamba,
         bidirectional: bool = True,
-        local: bool = True,
+        local: bool | Callable[[int], nn.Module] = True,
         norm: str = "batch_norm",
         dropout: float = 0.0,
         ties: TieBreak | None = None,
@@ -83,13 +85,15 @@ class GraphMamba(GraphModel):
         validate: bool = False,
     ) -> None:
         encoder = BiMambaEncoder if bidirectional else MambaEncoder
+        if local is True:
+            local = partial(GatedGCN, dropout=dropout, norm=norm)
         mamba: dict[str, Any] = {"state_size": state_size, "expand": expand, "conv_size": conv_size, "block": block}
         blocks: list[nn.Module] = [] if tokens is None else [tokens(channels)]
         blocks += [
             GraphMambaLayer(
                 channels,
                 encoder(channels, dropout=dropout, **mamba),
-                GatedGCN(channels, dropout=dropout, norm=norm) if local else None,
+                local(channels) if local else None,
                 dropout=dropout,
                 norm=norm,
                 ties=ties,

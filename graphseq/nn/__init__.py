@@ -8,6 +8,7 @@ from graphseq.nn.image import ImageModel
 from graphseq.nn.model import GraphModel
 from graphseq.nn.norm import node_norm
 from graphseq.nn.positional import LaplacianEncoder, PositionalEncoder, RandomWalkEncoder
+from graphseq.nn.residual_conv import ResidualConv
 
 __all__ = [
     "CategoricalEncoder",
@@ -21,6 +22,7 @@ __all__ = [
     "NodeHead",
     "PositionalEncoder",
     "RandomWalkEncoder",
+    "ResidualConv",
     "feature_encoder",
     "node_norm",
 ]

@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.functional import dropout, relu
-from torch_geometric.nn import MLP, GCNConv, GINConv, GINEConv, GPSConv, MessagePassing, ResGatedGraphConv
+from torch_geometric.nn import MLP, GCNConv, GINConv, GINEConv, GPSConv, MessagePassing, ResGatedGraphConv, SAGEConv
 
-from graphseq.nn import GraphModel, node_norm
+from graphseq.nn import GraphModel, ResidualConv
 from graphseq.scan import Ragged
 
 Channels = int | Sequence[int]
 
 
-class ConvBlock(nn.Module):
-    r"""A convolution with a residual.
-
-    .. math::
-        x \leftarrow x + \operatorname{drop}(\operatorname{relu}(\operatorname{norm}(\operatorname{conv}(x, e))))
-
-    Args:
-        conv: called as ``conv(x, edge_index)``, or with edge vectors as third argument.
-        channels: width.
-        edges: whether ``conv`` takes edge vectors.
-        dropout: on what is added.
-        norm: ``"batch_norm"`` or ``"layer_norm"``.
-    """
-
-    def __init__(
-        self, conv: MessagePassing, channels: int, *, edges: bool, dropout: float = 0.0, norm: str = "batch_norm"
-    ) -> None:
-        super().__init__()
-        self.conv, self.edges, self.dropout = conv, edges, dropout
-        self.norm = node_norm(norm, channels)
+class ConvBlock(ResidualConv):
+    """:class:`~graphseq.nn.ResidualConv` in the place of a model's block."""
 
     def forward(
         self, x: Tensor, edge_index: Tensor, segments: Ragged, edge_attr: Tensor, **structure: Any
     ) -> tuple[Tensor, Tensor]:
-        h = self.conv(x, edge_index, edge_attr) if self.edges else self.conv(x, edge_index)
-        return x + dropout(relu(self.norm(h)), self.dropout, self.training), edge_attr
+        return super().forward(x, edge_index, edge_attr)
 
 
 class _ConvModel(GraphModel):
@@ -71,7 +52,7 @@ class _ConvModel(GraphModel):
     ) -> None:
         edges = edge_channels is not None and self.reads_edges
         blocks = (
-            ConvBlock(self.conv(channels, edges), channels, edges=edges, dropout=dropout, norm=norm)
+            ConvBlock(channels, partial(self.conv, edges=edges), edges=edges, dropout=dropout, norm=norm)
             for _ in range(layers)
         )
         super().__init__(
@@ -87,7 +68,7 @@ class _ConvModel(GraphModel):
     reads_edges = True
 
     @staticmethod
-    def conv(channels: int, edges: bool) -> MessagePassing:
+    def conv(in_channels: int, channels: int, *, edges: bool) -> MessagePassing:
         """One convolution, for graphs with or without edge features."""
         raise NotImplementedError
 
@@ -98,15 +79,25 @@ class GCN(_ConvModel):
     reads_edges = False
 
     @staticmethod
-    def conv(channels: int, edges: bool) -> MessagePassing:
+    def conv(in_channels: int, channels: int, *, edges: bool) -> MessagePassing:
         return GCNConv(channels, channels)
+
+
+class SAGE(_ConvModel):
+    """GraphSAGE with the mean of the neighbours (Hamilton et al. 2017), with residuals; it reads no edge features."""
+
+    reads_edges = False
+
+    @staticmethod
+    def conv(in_channels: int, channels: int, *, edges: bool) -> MessagePassing:
+        return SAGEConv(channels, channels)
 
 
 class GIN(_ConvModel):
     """Graph isomorphism network (Xu et al. 2019); with edge features, GINE (Hu et al. 2020)."""
 
     @staticmethod
-    def conv(channels: int, edges: bool) -> MessagePassing:
+    def conv(in_channels: int, channels: int, *, edges: bool) -> MessagePassing:
         return _gin_conv(channels, edges)
 
 
@@ -114,7 +105,7 @@ class GatedGCN(_ConvModel):
     """Residual gated graph convolution (Bresson & Laurent 2017)."""
 
     @staticmethod
-    def conv(channels: int, edges: bool) -> MessagePassing:
+    def conv(in_channels: int, channels: int, *, edges: bool) -> MessagePassing:
         return ResGatedGraphConv(channels, channels, edge_dim=channels if edges else None)
 
 

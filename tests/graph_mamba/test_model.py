@@ -1,8 +1,12 @@
 """Graph Mamba does not depend on how nodes are numbered or graphs are batched."""
 
+from functools import partial
+
 import pytest
 import torch
+from torch import nn
 from torch_geometric.data import Batch
+from torch_geometric.nn import SAGEConv
 
 from graphseq.graph_mamba import (
     AveragedTies,
@@ -12,6 +16,7 @@ from graphseq.graph_mamba import (
     gps_mamba,
     graph_mamba_wang,
 )
+from graphseq.nn import ResidualConv
 from graphseq.scan import Ragged
 from tests.graph_mamba.graphs import edgeless_graph, random_graph, relabelled, run
 
@@ -26,6 +31,28 @@ def _model(make=GraphMamba, **changes):
         if name.endswith("running_mean"):
             buffer.normal_()
     return model.eval()
+
+
+def test_another_convolution_may_pass_the_messages():
+    """With weights of zero in the scan and the feed-forward block, what is left is that convolution and the norms."""
+    data = random_graph(17)
+    model = _model(local=partial(ResidualConv, conv=SAGEConv), layers=1, level="node")
+    layer = model.blocks[0]
+    for silenced in (layer.encoder.mamba.out_proj, *layer.feed_forward.modules()):
+        if isinstance(silenced, nn.Linear):
+            nn.init.zeros_(silenced.weight)
+            nn.init.zeros_(silenced.bias)
+    x = torch.randn(17, 8, dtype=torch.float64)
+    conv = layer.local.conv
+    expected = x + layer.local.norm(conv.lin_l(_mean_of_neighbours(x, data.edge_index)) + conv.lin_r(x)).relu()
+    out, _ = layer(x, data.edge_index, Ragged.equal(1, 17))
+    torch.testing.assert_close(out, layer.output_norm(layer.local_norm(expected) + layer.global_norm(x)))
+
+
+def _mean_of_neighbours(x, edge_index):
+    adjacency = torch.zeros(len(x), len(x), dtype=x.dtype)
+    adjacency.index_put_((edge_index[1], edge_index[0]), torch.ones((), dtype=x.dtype), accumulate=True)
+    return adjacency @ x / adjacency.sum(1, keepdim=True).clamp(min=1)
 
 
 @pytest.mark.parametrize("level", ["node", "graph"])

@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import erdos_renyi_graph
 
 from graphseq.data import describe
+from graphseq.graph_mamba import graph_mamba_wang
 from graphseq.training.budget import count_parameters
 from graphseq.training.lightning_cli import GraphCLI
 from graphseq.training.signature import Signature
@@ -27,6 +28,8 @@ CHANNELS = {
     "ring_transfer": (5, None),
     "long_range": (5, None),
     "peptides_func": (ATOMS, BONDS),
+    "molhiv": (ATOMS, BONDS),
+    "tolokers": (10, None),
 }
 NETWORKS = sorted(path.stem for path in (EXAMPLES / "networks").glob("*.yaml"))
 ENCODINGS = sorted(path.stem for path in (EXAMPLES / "positional").glob("*.yaml"))
@@ -63,3 +66,14 @@ def test_every_network_reads_the_encodings_laid_over_it(encoding, network):
 
 def test_every_preset_is_known():
     assert {path.stem for path in EXAMPLES.glob("*.yaml")} == set(CHANNELS)
+
+
+def test_the_variant_of_wang_on_the_command_line_is_the_preset():
+    """State by state and prediction by prediction, orders of equal degrees included."""
+    cli = _parsed("molesol", "networks/graph_mamba_wang")
+    laid_over = cli.parser.instantiate(cli.config).model.build(Signature(5, None, describe("ring-transfer").task))
+    layers, dropout = len(laid_over.blocks), laid_over.blocks[0].encoder.dropout.p
+    preset = graph_mamba_wang(5, 5, level="node", channels=laid_over.channels, layers=layers, dropout=dropout)
+    preset.load_state_dict(laid_over.state_dict())
+    x, edge_index = torch.randn(9, 5), torch.tensor([[*range(9)], [*range(1, 9), 0]])
+    assert torch.equal(laid_over.eval()(x, edge_index), preset.eval()(x, edge_index))
