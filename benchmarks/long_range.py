@@ -50,16 +50,16 @@ class Cell(NamedTuple):
     def words(self, model: str) -> list[str]:
         """Options of ``graphseq repeat``."""
         tree = self.task == "tree-neighbors-match"
-        network = "graphseq.graph_mamba" if model == "GraphMamba" else "graphseq.training.baselines"
         # A convolution on a tree has one layer more than needed, as in the paper.
         layers = LAYERS if model in ("GraphMamba", "GPS") else self.distance + tree
         options = f"{{depth: {self.size}}}" if tree else f"{{num_nodes: {self.size}, num_train: 200}}"
-        words = [f"--model.network={network}.{model}", f"--model.network.init_args.layers={layers}"]
+        words = [] if model == "GraphMamba" else [f"--model.network=graphseq.training.baselines.{model}"]
+        words += [f"--model.network.init_args.layers={layers}"]
         words += [f"--data.name={self.task}", f"--data.options={options}"]
         if tree:
             words += ["--data.batch_size=64", "--trainer.callbacks.init_args.monitor=train/score"]
             words += ["--trainer.callbacks.init_args.stopping_threshold=0.995"]
-            words += [f"--trainer.max_epochs={ {2: 400, 3: 60, 4: 30, 5: 20}[self.size] }"]
+            words += [f"--trainer.max_epochs={ {2: 400, 3: 40, 4: 20, 5: 12}[self.size] }"]
         return words
 
 
