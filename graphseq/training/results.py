@@ -100,8 +100,13 @@ def read_records(folder: str | Path) -> list[Record]:
     return [Record.read(path) for path in paths if "dataset" in json.loads(path.read_text())]
 
 
-def render_tables(records: list[Record]) -> str:
-    """A Markdown table for each data set and metric, best first, and the command of each measured number."""
+def render_tables(records: list[Record], *, commands: bool = True) -> str:
+    """A Markdown table for each data set and metric, best first.
+
+    Args:
+        records: whose results they hold.
+        commands: whether the command of each measured number stands below.
+    """
 
     def group(record: Record) -> tuple[str, str]:
         return record.dataset, record.metric
@@ -118,7 +123,7 @@ def render_tables(records: list[Record]) -> str:
             *(_row(record) for record in ordered),
         ]
         measured = [f"- {record.model}: `{record.command}`" for record in ordered if record.source == "measured"]
-        lines += ["", *measured]
+        lines += ["", *measured] if commands else []
         sections.append("\n".join(lines))
     return "\n\n".join(sections)
 
@@ -140,7 +145,7 @@ def update_tables(
         "Made by `graphseq results` from the records in `docs/results`.\n\n"
     )
     wanted = {
-        Path(readme): _between_markers(Path(readme), tables),
+        Path(readme): _between_markers(Path(readme), render_tables(read_records(records), commands=False)),
         Path(page): head + tables + "\n",
     }
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]

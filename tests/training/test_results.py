@@ -54,6 +54,12 @@ def test_the_text_around_the_markers_stays(folder):
     assert text.endswith(f"{END}\nafter\n")
 
 
+def test_commands_stand_on_the_page_and_not_in_the_readme(folder):
+    _update(folder)
+    assert "- GCN: `graphseq repeat`" in (folder / "results.md").read_text()
+    assert "graphseq repeat" not in (folder / "README.md").read_text()
+
+
 def test_check_fails_exactly_when_tables_are_stale(folder):
     with pytest.raises(SystemExit, match=r"README.md and .*results.md must hold the tables"):
         _update(folder, check=True)

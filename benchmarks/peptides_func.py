@@ -1,0 +1,95 @@
+"""Peptides-func in a fixed time: each network gets as many epochs as it does in 25 minutes of one core.
+
+All share optimiser, batch size, positional encodings, depth and head. What is drawn is the score on the validation
+part over the seconds of the processor; the records hold the test score at the best epoch and the commands.
+Run it with ``OMP_NUM_THREADS=1``.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+from jsonargparse import auto_cli
+
+from graphseq.training.repeat import repeat
+
+CONFIGS = ("peptides_func", "positional/random_walk")
+
+
+class Entry(NamedTuple):
+    """A network of the study."""
+
+    title: str
+    epochs: int
+    """That take about 25 minutes of one core."""
+
+
+ENTRIES = {
+    "gmn_light": Entry("GMN", 8),
+    "graph_mamba_sage": Entry("Graph Mamba, SAGE", 20),
+    "graph_mamba_wang": Entry("Graph Mamba (Wang et al. 2024)", 20),
+    "gcn": Entry("GCN", 44),
+    "gated_gcn": Entry("GatedGCN", 24),
+    "gps": Entry("GPS", 11),
+}
+
+
+def main(
+    folder: str = "docs/results/peptides",
+    seeds: list[int] | None = None,
+    networks: list[str] | None = None,
+    options: list[str] | None = None,
+) -> None:
+    """Train what has no record yet, a seed at a time, then draw all curves.
+
+    Args:
+        folder: of records, curves and the figure.
+        seeds: of each network; 0 and 1 if not given.
+        networks: only these.
+        options: further ones of ``graphseq repeat``, for all.
+    """
+    for seed in seeds or [0, 1]:
+        for network in networks or ENTRIES:
+            if not (Path(folder) / f"{network}-{seed}.json").exists():
+                train(network, seed, Path(folder), options or [])
+    draw(Path(folder))
+
+
+def train(network: str, seed: int, folder: Path, options: list[str]) -> None:
+    """One run: its record, and the curve of its validation score beside it."""
+    entry, name = ENTRIES[network], f"{network}-{seed}"
+    configs = [f"--config=examples/{config}.yaml" for config in (*CONFIGS, f"networks/{network}")]
+    words = [*configs, f"--trainer.max_epochs={entry.epochs}", f"--seeds={seed}", f"--name={name}"]
+    quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+    record = repeat([*words, f"--results={folder}", *quiet, *options])
+    dataclasses.replace(record, model=entry.title).write(folder, name)
+    with (Path(record.runs[0]) / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    seconds = [float(row["cpu_seconds"]) for row in rows if row["cpu_seconds"]]
+    scores = [float(row["val/ap"]) for row in rows if row["val/ap"]]
+    curve = {"network": network, "seed": seed, "cpu_seconds": seconds, "val_ap": scores}
+    (folder / f"curve-{name}.json").write_text(json.dumps(curve) + "\n")
+
+
+def draw(folder: Path) -> None:
+    """Validation score over time, a colour a network and a line a seed."""
+    figure, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
+    for number, (network, entry) in enumerate(ENTRIES.items()):
+        for line, path in enumerate(sorted(folder.glob(f"curve-{network}-*.json"))):
+            curve = json.loads(path.read_text())
+            minutes = [second / 60 for second in curve["cpu_seconds"]]
+            axes.plot(minutes, curve["val_ap"], color=f"C{number}", label=None if line else entry.title)
+    axes.set(xlabel="minutes of one core", ylabel="average precision, validation")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(folder / "peptides.png", dpi=150)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    auto_cli(main)
