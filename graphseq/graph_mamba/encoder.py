@@ -39,11 +39,12 @@ class BiMambaEncoder(nn.Module):
 
 
 class MambaEncoder(nn.Module):
-    r"""One direction, no norm before it: :math:`x + \operatorname{Mamba}(x)` (Wang et al. 2024, "Graph-Mamba").
+    r"""One direction, :math:`x + \operatorname{Mamba}(\operatorname{LN}(x))`.
 
     Args:
         channels: width.
         dropout: on what is added.
+        norm: whether there is the norm, LN, which Wang et al. 2024 ("Graph-Mamba") do without.
         block: what makes the sequence model, called as ``block(channels, **mamba)``.
         mamba: further arguments of ``block``.
     """
@@ -53,15 +54,18 @@ class MambaEncoder(nn.Module):
         channels: int,
         *,
         dropout: float = 0.0,
+        norm: bool = True,
         block: Callable[..., SequenceLayer] = Mamba,
         **mamba: int | float | bool,
     ) -> None:
         super().__init__()
+        self.norm = nn.LayerNorm(channels) if norm else nn.Identity()
         self.mamba = block(channels, **mamba)
         self.dropout = nn.Dropout(dropout)
 
     def reset_parameters(self) -> None:
+        reset(self.norm)
         reset(self.mamba)
 
     def forward(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
-        return x + self.dropout(self.mamba(x, topology))
+        return x + self.dropout(self.mamba(self.norm(x), topology))

@@ -15,15 +15,24 @@ from graphseq.scan import Ragged
 
 
 class GraphMambaLayer(GraphBlock):
-    r"""A local and a global branch, summed, then a feed-forward block (the layer of GraphGPS, Rampášek et al. 2022).
+    r"""Message passing and an ordered scan side by side, then a feed-forward block.
+
+    .. math::
+        x &\leftarrow x + \bigl(\operatorname{local}(x, e) - x\bigr)
+            + \bigl(\pi^{-1} \operatorname{encoder}(\pi x) - x\bigr) \\
+        x &\leftarrow x + \operatorname{FFN}(\operatorname{norm}(x))
+
+    where :math:`\pi` sorts the nodes of each graph by ascending importance; both branches come with their residual and
+    normalise what they read. Without ``norm_first`` the sums are normalised, as in a layer of GraphGPS (Rampášek et al.
+    2022) and in Graph-Mamba (Wang et al. 2024):
 
     .. math::
         x_l &= \operatorname{norm}(\operatorname{local}(x, e)), \qquad
         x_g = \operatorname{norm}(\pi^{-1} \operatorname{encoder}(\pi x)) \\
         x &\leftarrow \operatorname{norm}\bigl(x_l + x_g + \operatorname{FFN}(x_l + x_g)\bigr)
 
-    where :math:`\pi` sorts the nodes of each graph by ascending importance. This is stage 2 of Graph Mamba Networks
-    (Behrouz & Hashemi 2024, Algorithm 1) and, with other parts, the layer of Graph-Mamba (Wang et al. 2024).
+    This is stage 2 of Graph Mamba Networks (Behrouz & Hashemi 2024, Algorithm 1), which leaves residuals and norms
+    open.
 
     Args:
         channels: width.
@@ -32,6 +41,8 @@ class GraphMambaLayer(GraphBlock):
             edges; ``None`` leaves the branch out.
         dropout: in the feed-forward block.
         norm: ``"batch_norm"`` or ``"layer_norm"``.
+        norm_first: normalise what branches read, not their sums. Then features reach the head of a model through sums
+            alone, and it learns faster.
         ties: the tie rule in training.
         evaluation_ties: the tie rule in evaluation. With several orders the branch's output is averaged over them.
     """
@@ -46,6 +57,7 @@ class GraphMambaLayer(GraphBlock):
         *,
         dropout: float = 0.0,
         norm: str = "batch_norm",
+        norm_first: bool = True,
         ties: TieBreak | None = None,
         evaluation_ties: TieBreak | None = None,
     ) -> None:
@@ -54,8 +66,10 @@ class GraphMambaLayer(GraphBlock):
         self.encoder, self.local = encoder, local
         self.ties = ties or RandomTies()
         self.evaluation_ties = evaluation_ties or CanonicalTies()
-        self.local_norm = None if local is None else node_norm(norm, channels)
-        self.global_norm = node_norm(norm, channels)
+        self.norm_first = norm_first
+        if not norm_first:
+            self.local_norm = None if local is None else node_norm(norm, channels)
+            self.global_norm = node_norm(norm, channels)
         self.output_norm = node_norm(norm, channels)
         self.feed_forward = nn.Sequential(
             nn.Linear(channels, 2 * channels),
@@ -100,9 +114,15 @@ class GraphMambaLayer(GraphBlock):
         if self._rule.needs_colour and tie_colour is None:
             tie_colour = canonical_colour(x, edge_index)
         mixed = [self._in_order(x, order, segments) for order in self._rule.orders(key, segments, tie_colour)]
-        h = self.global_norm(mixed[0] if len(mixed) == 1 else torch.stack(mixed).mean(0))
-        if self.local is not None and self.local_norm is not None:
+        h = mixed[0] if len(mixed) == 1 else torch.stack(mixed).mean(0)
+        x_local = x
+        if self.local is not None:
             x_local, edge_attr = self.local(x, edge_index, edge_attr)
+        if self.norm_first:
+            h = h + (x_local - x)
+            return h + self.feed_forward(self.output_norm(h)), edge_attr
+        h = self.global_norm(h)
+        if self.local_norm is not None:
             h = h + self.local_norm(x_local)
         return self.output_norm(h + self.feed_forward(h)), edge_attr
 

@@ -35,10 +35,11 @@ class GraphMamba(GraphModel):
         conv_size: taps of Mamba's convolution.
         block: the sequence model of every scan, made as ``block(channels, state_size=…, expand=…, conv_size=…)``, such
             as :class:`~graphseq.sequence.Mamba2`, or a :func:`functools.partial` of it.
-        bidirectional: scan both ways, with a norm before (Algorithm 2 of the paper), or one way without.
+        bidirectional: scan both ways (Algorithm 2 of the paper), or one way.
         local: whether there is a message-passing branch, a :class:`~graphseq.nn.GatedGCN`; or makes another, called as
             ``local(channels)``, such as a :func:`functools.partial` of :class:`~graphseq.nn.ResidualConv`.
         norm: ``"batch_norm"`` or ``"layer_norm"``.
+        norm_first: normalise what a layer's branches read, or else their sums, see :class:`GraphMambaLayer`.
         dropout: in every branch, the feed-forward blocks and the head.
         ties: the tie rule in training, random if not given.
         evaluation_ties: the tie rule in evaluation, canonical if not given.
@@ -76,6 +77,7 @@ class GraphMamba(GraphModel):
         bidirectional: bool = True,
         local: bool | Callable[[int], nn.Module] = True,
         norm: str = "batch_norm",
+        norm_first: bool = True,
         dropout: float = 0.0,
         ties: TieBreak | None = None,
         evaluation_ties: TieBreak | None = None,
@@ -84,7 +86,7 @@ class GraphMamba(GraphModel):
         head_layers: int = 2,
         validate: bool = False,
     ) -> None:
-        encoder = BiMambaEncoder if bidirectional else MambaEncoder
+        encoder = BiMambaEncoder if bidirectional else partial(MambaEncoder, norm=norm_first)
         if local is True:
             local = partial(GatedGCN, dropout=dropout, norm=norm)
         mamba: dict[str, Any] = {"state_size": state_size, "expand": expand, "conv_size": conv_size, "block": block}
@@ -96,6 +98,7 @@ class GraphMamba(GraphModel):
                 local(channels) if local else None,
                 dropout=dropout,
                 norm=norm,
+                norm_first=norm_first,
                 ties=ties,
                 evaluation_ties=evaluation_ties,
             )

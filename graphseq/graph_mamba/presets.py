@@ -72,6 +72,7 @@ def graph_mamba_wang(in_channels: int | Sequence[int], out_channels: int, **size
         "expand": 1,
         "bidirectional": False,
         "norm": "batch_norm",
+        "norm_first": False,
         "ties": RandomTies(),
         "evaluation_ties": AveragedTies(5),
     }

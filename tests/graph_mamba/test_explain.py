@@ -130,8 +130,10 @@ def test_step_sizes_of_heads():
     block = partial(Mamba2, head_size=4)
     network = GraphMamba(3, 2, channels=8, layers=1, level="node", bidirectional=False, block=block).eval()
     graph.order_key = torch.arange(9)
-    mamba = network.blocks[0].encoder.mamba
-    expected = softplus((network.node_encoder(graph.x) @ mamba.in_proj.weight.t())[:, -2:] + mamba.dt_bias)
+    encoder, mamba = network.blocks[0].encoder, network.blocks[0].encoder.mamba
+    expected = softplus(
+        (encoder.norm(network.node_encoder(graph.x)) @ mamba.in_proj.weight.t())[:, -2:] + mamba.dt_bias
+    )
     torch.testing.assert_close(step_sizes(network, graph), {"blocks.0.encoder.mamba": expected})
 
 

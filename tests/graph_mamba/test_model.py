@@ -34,7 +34,7 @@ def _model(make=GraphMamba, **changes):
 
 
 def test_another_convolution_may_pass_the_messages():
-    """With weights of zero in the scan and the feed-forward block, what is left is that convolution and the norms."""
+    """With weights of zero in the scan and the feed-forward block, what is left is that convolution."""
     data = random_graph(17)
     model = _model(local=partial(ResidualConv, conv=SAGEConv), layers=1, level="node")
     layer = model.blocks[0]
@@ -46,7 +46,7 @@ def test_another_convolution_may_pass_the_messages():
     conv = layer.local.conv
     expected = x + layer.local.norm(conv.lin_l(_mean_of_neighbours(x, data.edge_index)) + conv.lin_r(x)).relu()
     out, _ = layer(x, data.edge_index, Ragged.equal(1, 17))
-    torch.testing.assert_close(out, layer.output_norm(layer.local_norm(expected) + layer.global_norm(x)))
+    torch.testing.assert_close(out, expected)
 
 
 def _mean_of_neighbours(x, edge_index):
@@ -156,11 +156,31 @@ def test_averaging_is_over_the_branch_of_each_layer():
     segments = Ragged.equal(1, 5)
     x = torch.randn(5, 8, dtype=torch.float64)
     entered = []
-    layer.global_norm.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
+    layer.output_norm.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
     layer(x, graph.edge_index, segments)
     alone = [layer.encoder(x[order], segments)[order.argsort()] for order in rule.orders(torch.zeros(5), segments)]
     assert not torch.allclose(alone[0], alone[1])
     torch.testing.assert_close(entered[0], torch.stack(alone).mean(0))
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_the_layer_is_what_its_equations_say(norm_first):
+    data = random_graph(9)
+    layer = _model(level="node", layers=1, norm_first=norm_first, evaluation_ties=AveragedTies(1)).blocks[0]
+    segments = Ragged.equal(1, 9)
+    x, e = torch.randn(9, 8, dtype=torch.float64), torch.randn(data.num_edges, 8, dtype=torch.float64)
+    key = torch.randperm(9)
+    out, edges = layer(x, data.edge_index, segments, e, order_key=key)
+    x_local, expected_edges = layer.local(x, data.edge_index, e)
+    x_global = layer.encoder(x[key.argsort()], segments)[key]
+    if norm_first:
+        h = x + (x_local - x) + (x_global - x)
+        expected = h + layer.feed_forward(layer.output_norm(h))
+    else:
+        h = layer.local_norm(x_local) + layer.global_norm(x_global)
+        expected = layer.output_norm(h + layer.feed_forward(h))
+    torch.testing.assert_close(out, expected)
+    torch.testing.assert_close(edges, expected_edges)
 
 
 def test_wang_preset_is_the_published_layer():
