@@ -68,7 +68,8 @@ class GraphMambaLayer(GraphBlock):
         self.evaluation_ties = evaluation_ties or CanonicalTies()
         self.norm_first = norm_first
         if not norm_first:
-            self.local_norm = None if local is None else node_norm(norm, channels)
+            if local is not None:
+                self.local_norm = node_norm(norm, channels)
             self.global_norm = node_norm(norm, channels)
         self.output_norm = node_norm(norm, channels)
         self.feed_forward = nn.Sequential(
@@ -114,17 +115,21 @@ class GraphMambaLayer(GraphBlock):
         if self._rule.needs_colour and tie_colour is None:
             tie_colour = canonical_colour(x, edge_index)
         mixed = [self._in_order(x, order, segments) for order in self._rule.orders(key, segments, tie_colour)]
-        h = mixed[0] if len(mixed) == 1 else torch.stack(mixed).mean(0)
-        x_local = x
-        if self.local is not None:
-            x_local, edge_attr = self.local(x, edge_index, edge_attr)
+        x_global = mixed[0] if len(mixed) == 1 else torch.stack(mixed).mean(0)
+        if self.local is None:
+            return self._joined(x, x_global), edge_attr
+        x_local, edge_attr = self.local(x, edge_index, edge_attr)
+        return self._joined(x, x_global, x_local), edge_attr
+
+    def _joined(self, x: Tensor, x_global: Tensor, x_local: Tensor | None = None) -> Tensor:
+        """The branches' results as one, and the feed-forward block on it."""
         if self.norm_first:
-            h = h + (x_local - x)
-            return h + self.feed_forward(self.output_norm(h)), edge_attr
-        h = self.global_norm(h)
-        if self.local_norm is not None:
+            h = x_global if x_local is None else x_global + (x_local - x)
+            return h + self.feed_forward(self.output_norm(h))
+        h = self.global_norm(x_global)
+        if x_local is not None:
             h = h + self.local_norm(x_local)
-        return self.output_norm(h + self.feed_forward(h)), edge_attr
+        return self.output_norm(h + self.feed_forward(h))
 
     @property
     def _rule(self) -> TieBreak:
