@@ -15,13 +15,21 @@ from graphseq.scan import Ragged
 Channels = int | Sequence[int]
 
 
-class ConvBlock(ResidualConv):
-    """:class:`~graphseq.nn.ResidualConv` in the place of a model's block."""
+class ConvBlock(nn.Module):
+    """A convolution in the place of a model's block.
+
+    Args:
+        layer: called as ``layer(x, edge_index, edge_attr)``.
+    """
+
+    def __init__(self, layer: ResidualConv) -> None:
+        super().__init__()
+        self.layer = layer
 
     def forward(
         self, x: Tensor, edge_index: Tensor, segments: Ragged, edge_attr: Tensor, **structure: Any
     ) -> tuple[Tensor, Tensor]:
-        return super().forward(x, edge_index, edge_attr)
+        return self.layer(x, edge_index, edge_attr)
 
 
 class _ConvModel(GraphModel):
@@ -51,10 +59,9 @@ class _ConvModel(GraphModel):
         **skeleton: Any,
     ) -> None:
         edges = edge_channels is not None and self.reads_edges
-        blocks = (
-            ConvBlock(channels, partial(self.conv, edges=edges), edges=edges, dropout=dropout, norm=norm)
-            for _ in range(layers)
-        )
+        conv = partial(self.conv, edges=edges)
+        layer = partial(ResidualConv, channels, conv, edges=edges, dropout=dropout, norm=norm)
+        blocks = (ConvBlock(layer()) for _ in range(layers))
         super().__init__(
             in_channels,
             out_channels,
