@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn.models import GCN as PlainGCN
 from torch_geometric.utils import to_networkx, to_undirected
 
-from graphseq.graph_mamba import AddNeighbourhoodTokens, GraphMamba, gmn, stored_tokens
+from graphseq.graph_mamba import AddNeighbourhoodTokens, AveragedTies, GraphMamba, gmn, stored_tokens
 from graphseq.graph_mamba.explain import (
     effective_reach,
     hop_distance,
@@ -104,6 +104,32 @@ def test_shares_are_means_over_pairs_at_a_distance():
     expected = torch.tensor([(0.25 + 0.75) / 2, (0.125 + 0.0 + 0.25) / 3, 0.125])
     torch.testing.assert_close(influence_by_distance(size, distance), expected)
     assert effective_reach(size, distance) == pytest.approx(((1 + 2) / 4 + 1 / 4) / 2)
+
+
+def test_each_target_counts_the_same_in_the_reach():
+    size, distance = torch.tensor([[2.0, 1.0, 1.0], [0.0, 3.0, 1.0]]), torch.tensor([[0, 1, 2], [1, 0, 1]])
+    louder = size * torch.tensor([[1.0], [10.0]])
+    assert effective_reach(louder, distance) == pytest.approx(effective_reach(size, distance))
+
+
+def test_influence_on_a_pooled_node_is_on_its_mean_over_samplings():
+    """That of the same network, read node by node."""
+    graph = AddNeighbourhoodTokens(m=2, M=2, s=2, samples=3, seed=0)(_path())
+    sizes = {"m": 2, "s": 2, "channels": 8, "layers": 1}
+    pooled, by_node = gmn(3, 2, level="graph", **sizes).eval(), gmn(3, 2, level="node", **sizes).eval()
+    by_node.load_state_dict(pooled.state_dict())
+    by_node.head.forward = lambda h, *rest: h
+    torch.testing.assert_close(influence(pooled, graph, TARGETS), influence(by_node, graph, TARGETS))
+
+
+def test_step_sizes_of_several_orders_follow_each_other():
+    graph = _path()
+    rule = AveragedTies(2)
+    network = GraphMamba(3, 2, channels=8, layers=1, level="node", local=False, evaluation_ties=rule).eval()
+    steps = step_sizes(network, graph)["blocks.0.encoder.mamba.ahead"]
+    network.blocks[0].evaluation_ties = AveragedTies(1)
+    assert steps.shape[0] == 18
+    torch.testing.assert_close(steps[:9], step_sizes(network, graph)["blocks.0.encoder.mamba.ahead"])
 
 
 def test_step_sizes_are_those_that_the_scan_is_given():

@@ -5,13 +5,15 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
-from torch_geometric.data import Batch
-from torch_geometric.nn import SAGEConv
+from torch_geometric.data import Batch, Data
+from torch_geometric.nn import BatchNorm, SAGEConv
 
 from graphseq.graph_mamba import (
     AveragedTies,
+    BiMambaEncoder,
     CanonicalTies,
     GraphMamba,
+    MambaEncoder,
     RandomTies,
     gps_mamba,
     graph_mamba_wang,
@@ -139,6 +141,47 @@ def test_nodes_are_scanned_from_small_key_to_large():
     assert (x.grad.abs().sum(1) > 0).tolist() == [False, True, True, True]
 
 
+@pytest.mark.parametrize("encoder", [BiMambaEncoder, MambaEncoder])
+def test_the_layer_is_its_equations(encoder):
+    """Both branches read the input; each is normed, and what they add up to goes around the feed-forward block too."""
+    graph, segments = random_graph(9), Ragged.equal(1, 9)
+    layer = _model(level="node", bidirectional=encoder is BiMambaEncoder).blocks[0]
+    x = torch.randn(9, 8, dtype=torch.float64)
+    e = torch.randn(graph.num_edges, 8, dtype=torch.float64)
+    key = torch.randn(9, dtype=torch.float64)
+    out, edges = layer(x, graph.edge_index, segments, e, order_key=key)
+    ordered = x[key.argsort()]
+    inner = layer.encoder.norm(ordered) if encoder is BiMambaEncoder else ordered
+    scanned = (ordered + layer.encoder.mamba(inner, segments))[key.argsort().argsort()]
+    local, expected_edges = layer.local(x, graph.edge_index, e)
+    h = layer.local_norm(local) + layer.global_norm(scanned)
+    torch.testing.assert_close(out, layer.output_norm(h + layer.feed_forward(h)))
+    torch.testing.assert_close(edges, expected_edges)
+
+
+def test_ties_are_random_in_training_alone():
+    """All keys of a graph without edges are equal."""
+    graph = edgeless_graph(6)
+    model = _model(level="node", norm="layer_norm")
+    for training in (True, False):
+        model.train(training)
+        assert torch.equal(run(model, [graph]), run(model, [graph])) != training
+
+
+def test_without_a_key_the_edges_that_leave_a_node_are_counted():
+    """From each node to all later ones, so that what arrives ascends where what leaves descends."""
+    edges = torch.combinations(torch.arange(4)).t()
+    graph = Data(
+        x=torch.randn(4, 3, dtype=torch.float64), edge_index=edges, edge_attr=torch.zeros(6, 2, dtype=torch.float64)
+    )
+    model = _model(level="node", bidirectional=False, local=False)
+    key = torch.tensor([3, 2, 1, 0])
+    assert torch.equal(run(model, [graph]), run(model, [graph], order_key=key))
+    layer, x = model.blocks[0], torch.randn(4, 8, dtype=torch.float64)
+    alone, given = (layer(x, edges, Ragged.equal(1, 4), order_key=each)[0] for each in (None, key))
+    assert torch.equal(alone, given)
+
+
 def test_random_ties_differ_between_calls_and_averaged_ones_do_not():
     graph = random_graph(12)
     graph.x = torch.ones_like(graph.x)
@@ -196,6 +239,9 @@ def test_wang_preset_is_the_published_layer():
     assert sum(counts.values()) == 118_752
     assert isinstance(layer.ties, RandomTies)
     assert isinstance(layer.evaluation_ties, AveragedTies)
+    assert layer.evaluation_ties.num_orders == 5
+    for norm in (layer.local_norm, layer.global_norm, layer.output_norm, layer.local.node_norm, layer.local.edge_norm):
+        assert isinstance(norm, BatchNorm)
 
 
 def test_edge_level_scores_pairs_the_same_both_ways():

@@ -94,6 +94,17 @@ def test_training_shuffles_tokens_of_one_length_only():
     assert len({tuple(row) for row in rows.tolist()}) == 36
 
 
+def test_tokens_are_shuffled_in_training_alone():
+    """Of one walk each, so that tokens of one length differ at almost every node."""
+    graph, tokens = random_graph(12), _tokens(random_graph(12), M=1)
+    stage = NeighbourhoodEncoder(8, 2, state_size=4).double()
+    x, e = torch.randn(12, 8, dtype=torch.float64), torch.randn(graph.num_edges, 8, dtype=torch.float64)
+    for training in (True, False):
+        stage.train(training)
+        twice = [stage(x, graph.edge_index, Ragged.equal(1, 12), e, tokens=tokens)[0] for _ in range(2)]
+        assert torch.equal(*twice) != training
+
+
 def test_length_zero_is_the_model_on_node_tokens():
     """On the same weights, and without tokens in the data."""
     zero, plain = _model(m=0), _model(lambda *c, m, s, **sizes: gps_mamba(*c, **sizes))
@@ -168,6 +179,14 @@ def test_every_weight_is_reached():
     assert {name for name in unread if "edge_norm" not in name} == {"blocks.0.layers.0.mamba.back.A_log"}
 
 
+def test_a_second_scan_reads_what_the_first_one_gave_to_every_token():
+    """Only the last backward scan then begins with the row that is read."""
+    model = _model(token_layers=2)
+    _run(model, [ADD(random_graph(12))]).square().sum().backward()
+    unread = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()}
+    assert {name for name in unread if "edge_norm" not in name} == {"blocks.0.layers.1.mamba.back.A_log"}
+
+
 def test_blocks_change_neither_result_nor_gradients():
     graph = random_graph(11)
     results = []
@@ -181,6 +200,24 @@ def test_blocks_change_neither_result_nor_gradients():
         out.square().sum().backward()
         results.append([out, x.grad, *(p.grad for p in stage.parameters() if p.grad is not None)])
     for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def test_blocks_are_computed_again_with_the_same_chance(monkeypatch):
+    """Shuffled and with dropout, gradients are those of activations that were kept."""
+    graph, gradients = random_graph(11), []
+    for keep in (False, True):
+        if keep:
+            monkeypatch.setattr(
+                "graphseq.graph_mamba.neighbourhood.checkpoint", lambda last_row, *inputs, **options: last_row(*inputs)
+            )
+        torch.manual_seed(2)
+        stage = NeighbourhoodEncoder(8, 2, state_size=4, block_size=4, dropout=0.5).double().train()
+        x = torch.linspace(-1, 1, 88, dtype=torch.float64).view(11, 8).requires_grad_()
+        e = torch.linspace(-1, 1, 8 * graph.num_edges, dtype=torch.float64).view(-1, 8)
+        stage(x, graph.edge_index, Ragged.equal(1, 11), e, tokens=_tokens(graph))[0].square().sum().backward()
+        gradients.append([x.grad, *(p.grad for p in stage.parameters() if p.grad is not None)])
+    for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
 
@@ -259,6 +296,15 @@ def test_another_sequence_model_takes_mambas_place(make):
     graphs = [ADD(random_graph(9, 0)), ADD(edgeless_graph(4)), ADD(random_graph(1, 1))]
     together = _run(model, graphs)
     torch.testing.assert_close(together, torch.cat([_run(model, [graph]) for graph in graphs]), rtol=1e-10, atol=1e-10)
+
+
+def test_sizes_hold_in_both_stages():
+    model = _model(state_size=3, conv_size=2, expand=2, dropout=0.25)
+    assert model.blocks[0].encoder.layers[0].dropout == 0.25
+    for scan in (model.blocks[0].layers[0], model.blocks[1].encoder):
+        assert scan.dropout.p == 0.25
+        for mamba in (scan.mamba.ahead, scan.mamba.back):
+            assert mamba.sizes() == {"state_size": 3, "conv_size": 2, "expand": 2}
 
 
 def test_the_small_preset_has_no_message_passing_between_layers():

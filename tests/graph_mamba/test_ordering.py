@@ -116,6 +116,20 @@ def test_keys_are_what_they_are_called():
     assert ratio.std() < 1e-6
 
 
+def test_degree_counts_the_edges_that_leave():
+    edges = torch.tensor([[0, 0, 0, 1], [1, 2, 3, 2]])
+    assert DegreeKey()(Data(edge_index=edges, num_nodes=4)).order_key.tolist() == [3, 1, 0, 0]
+
+
+@pytest.mark.parametrize("damping", [0.85, 0.5])
+def test_pagerank_is_its_fixed_point(damping):
+    """Up to the ten digits that are kept."""
+    adjacency = torch.from_numpy(nx.to_numpy_array(nx.barbell_graph(4, 3)))
+    key = PageRankKey(damping)(_barbell()).order_key
+    arriving = (key / adjacency.sum(1)) @ adjacency
+    torch.testing.assert_close(key, (1 - damping) / 11 + damping * arriving, rtol=0, atol=1e-9)
+
+
 def test_eigenvector_key_of_parts_that_are_not_connected():
     graph = nx.disjoint_union_all([nx.path_graph(3), nx.path_graph(2), nx.empty_graph(1)])
     key = EigenvectorKey()(from_networkx(graph)).order_key
@@ -143,6 +157,29 @@ def test_fiedler_key_does_not_depend_on_the_numbering():
     lone, star, lollipop = key[12:], key[9:12], key[:9]
     assert lone.max() < star.min() and star.max() < lollipop.min()
     assert lollipop[4:].sort(descending=bool(lollipop[4] > lollipop[8])).indices.tolist() == list(range(5))
+
+
+def test_fiedler_key_has_the_sign_that_it_promises():
+    """Whatever the solver gives, which depends on the numbering: for a lollipop either way round, in ten of them."""
+    edges = from_networkx(nx.lollipop_graph(4, 5)).edge_index
+    for _ in range(10):
+        key = FiedlerKey()(Data(edge_index=torch.randperm(9)[edges], num_nodes=9)).order_key
+        assert key.pow(3).sum() > 0
+
+
+def test_fiedler_key_of_nodes_on_the_axis_of_a_mirror_is_zero():
+    """Two nodes side by side between two tails; the solver's rounding must not tell them apart."""
+    graph = nx.Graph([(0, 1), (1, 2), (1, 3), (2, 4), (3, 4), (4, 5), (5, 6), (0, 7)])
+    assert FiedlerKey()(from_networkx(graph)).order_key[[2, 3]].tolist() == [0, 0]
+
+
+def test_components_of_one_size_follow_their_second_eigenvalue():
+    """2 - sqrt(2) of a path of four nodes, 1 of a star."""
+    path, star = nx.path_graph(4), nx.star_graph(3)
+    first = FiedlerKey()(from_networkx(nx.disjoint_union(path, star))).order_key
+    assert first[:4].max() < first[4:].min()
+    second = FiedlerKey()(from_networkx(nx.disjoint_union(star, path))).order_key
+    assert second[4:].max() < second[:4].min()
 
 
 @pytest.mark.parametrize("rule", [AveragedTies(2), CanonicalTies()])

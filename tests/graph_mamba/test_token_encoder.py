@@ -66,6 +66,13 @@ def test_walk_features_are_nodes_edges_identities_and_adjacencies():
             assert torch.equal(features[row, i], expected)
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_stored_walks_begin_one_another_where_they_are_nested(nested):
+    stored = AddTokenWalks(3, 2, 1, nested=nested)(random_graph(9)).token_walk
+    longest, middle = stored[:, :8].view(9, 2, 4), stored[:, 8:14].view(9, 2, 3)
+    assert torch.equal(middle, longest[..., :3]) == nested
+
+
 def test_walk_vectors_are_means_over_walks_and_ordered_like_tokens():
     graph = random_graph(7)
     x, e = _inputs(graph)

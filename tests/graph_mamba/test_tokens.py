@@ -115,6 +115,15 @@ def test_nested_walks_make_nested_tokens():
             assert by_token[root, place + 2] <= nodes
 
 
+def test_tokens_are_drawn_apart_from_one_another():
+    """Those of one length differ, and those of one length do not lie in those of the next, as nested ones do."""
+    tokens = {(root, place): set(nodes.tolist()) for root, place, nodes, _, _ in _each(_tokens("random"))}
+    for place in (0, 2, 4):
+        assert any(tokens[root, place] != tokens[root, place + 1] for root in range(15))
+    for place in range(4):
+        assert not all(tokens[root, place + 2] <= tokens[root, place] for root in range(15))
+
+
 def test_length_zero_leaves_the_root_alone():
     tokens = _tokens("directed, with a loop and parallel edges", m=0)
     assert tokens.member.tolist() == list(range(6))
@@ -204,6 +213,32 @@ def test_samplings_are_stored_and_batched():
     graphs[1] = AddNeighbourhoodTokens(m=2, M=3, s=2, samples=2)(random_graph(1))
     with pytest.raises(ValueError, match=r"token_samples must be the same for all graphs of a batch, got \[2, 3\]"):
         stored_tokens(Batch.from_data_list(graphs), 16)
+
+
+@pytest.mark.parametrize(
+    "options", [{"include_root": False}, {"edges": "traversed"}, {"edges": None}, {"nested": True}, {"samples": 2}]
+)
+def test_what_is_stored_is_sampled_as_asked(options):
+    graph = random_graph(12)
+    torch.manual_seed(3)
+    stored = stored_tokens(AddNeighbourhoodTokens(3, 2, 2, **options)(graph), 12)
+    torch.manual_seed(3)
+    tokens = neighbourhood_tokens(graph.edge_index, 12, 3, 2, 2, generator=torch.default_generator, **options)
+    assert _same(stored, tokens)
+    assert stored.samples == tokens.samples
+
+
+def test_tokens_are_drawn_anew_for_a_graph_that_has_some():
+    transform = AddNeighbourhoodTokens(3, 2, 1)
+    first = transform(random_graph(12))
+    assert not torch.equal(transform(first).token_member, first.token_member)
+
+
+def test_one_seed_takes_other_turns_in_another_graph():
+    """Of the same edges, but with other features."""
+    graph, other, transform = random_graph(12), random_graph(12), AddNeighbourhoodTokens(3, 2, 1, seed=0)
+    other.x = other.x + 1
+    assert not torch.equal(transform(graph).token_member, transform(other).token_member)
 
 
 def test_a_seed_makes_tokens_a_function_of_the_graph():

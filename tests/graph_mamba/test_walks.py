@@ -43,6 +43,17 @@ def test_every_step_is_an_edge():
     assert present[walks[:, :-1], walks[:, 1:]].all()
 
 
+def test_draws_are_not_rounded_to_single_precision(monkeypatch):
+    """Just below one half, the step out of a hub of 1000 goes to neighbour 500; from a half it would go to 501."""
+
+    def below_half(shape, dtype=torch.float32, **rest):
+        return torch.full(shape, 0.5 - 2**-40, dtype=dtype)
+
+    monkeypatch.setattr(torch, "rand", below_half)
+    star = torch.stack([torch.zeros(1000, dtype=torch.long), torch.arange(1, 1001)])
+    assert random_walks(star, torch.tensor([0]), 1, 1001, generator=_generator()).tolist() == [[0, 500]]
+
+
 def test_walks_stay_where_no_edge_leaves():
     """Node 1 is a dead end; node 2 stands alone, with the last row of edges."""
     walks = random_walks(torch.tensor([[0], [1]]), torch.arange(3), 3, 3, generator=_generator())
