@@ -31,6 +31,14 @@ def test_keys_ascend_inside_each_graph(rule):
         assert key[order].tolist() == [0, 1, 2, 2, 4, 5]
 
 
+@pytest.mark.parametrize("rule", [RandomTies(), AveragedTies(2), CanonicalTies()])
+def test_no_order_mixes_graphs(rule):
+    """Where the second graph has the smaller keys and colours."""
+    for order in rule.orders(torch.tensor([5, 4, 5, 3, 1, 0]), TWO, torch.arange(6).flip(0)):
+        assert order[:4].sort().values.tolist() == [0, 1, 2, 3]
+        assert order[4:].tolist() == [5, 4]
+
+
 def test_random_ties_are_uniform():
     """Chi-square over the 6 orders of three tied nodes; the bound is the 0.9999 quantile of 5 degrees of freedom."""
     segments, key, draws = Ragged(torch.tensor([0, 3])), torch.zeros(3), 3000
