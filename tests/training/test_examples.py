@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import erdos_renyi_graph
 
 from graphseq.data import describe
-from graphseq.graph_mamba import graph_mamba_wang
+from graphseq.graph_mamba import GraphMamba, graph_mamba_wang
 from graphseq.training.budget import count_parameters
 from graphseq.training.lightning_cli import GraphCLI
 from graphseq.training.signature import Signature
@@ -45,8 +45,10 @@ def test_every_network_of_every_preset_has_about_a_hundred_thousand_parameters(p
     task = cli.parser.instantiate(cli.config).model
     in_channels, edge_channels = CHANNELS[preset]
     task.build(Signature(in_channels, edge_channels, describe(cli.config.data.name).task))
-    # Widths are even: half a step of them is up to 6 % of this many parameters.
-    assert count_parameters(task) == pytest.approx(100_000, rel=0.06)
+    # Widths are even: half a step of them is up to 6 % of this many parameters. Heads of eight channels take steps of
+    # eight, where half a step is up to 17 %.
+    heads_of_eight = preset == "long_range" and isinstance(task.network, GraphMamba)
+    assert count_parameters(task) == pytest.approx(100_000, rel=0.17 if heads_of_eight else 0.06)
 
 
 # The variant that is published without positions takes them off again.
