@@ -129,7 +129,7 @@ def draw(folder: Path) -> None:
                 axis.errorbar(at, means, yerr=spread, capsize=2, **style)
         axis.set(title=title, xlabel=unit, ylim=(0, 1.05))
     axes[0].set_ylabel("accuracy")
-    axes[0].legend(frameon=False, loc="lower left")
+    axes[0].legend(frameon=False, loc="center")
     figure.savefig(folder / "long_range.png", dpi=150)
     plt.close(figure)
 
