@@ -10,15 +10,14 @@ Each cell is a run of ``graphseq repeat``, and its record holds the command.
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 from jsonargparse import auto_cli
 
+from graphseq.training.curves import read_history
 from graphseq.training.repeat import repeat
 from graphseq.training.results import Record
 
@@ -102,14 +101,9 @@ def train(cell: Cell, model: str, seeds: str, folder: str, name: str) -> None:
     words = ["--config", CONFIG, *cell.words(model), f"--seeds={seeds}", f"--name={name}", f"--results={folder}"]
     record = repeat([*words, *quiet])
     if cell.task == "tree-neighbors-match":
-        fitted = [max(_history(Path(run), "train/accuracy")) for run in record.runs]
+        fitted = [read_history(Path(run) / "metrics.csv")["train/accuracy"].max() for run in record.runs]
         rest = {key: value for key, value in vars(record).items() if key not in ("mean", "std", "values")}
         Record.of_values(fitted, **{**rest, "metric": "training accuracy"}).write(folder, name)
-
-
-def _history(run: Path, column: str) -> Iterator[float]:
-    with (run / "metrics.csv").open(newline="") as file:
-        yield from (float(row[column]) for row in csv.DictReader(file) if row.get(column))
 
 
 def draw(folder: Path) -> None:

@@ -7,7 +7,6 @@ Run it with ``OMP_NUM_THREADS=1``.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 from jsonargparse import auto_cli
 
+from graphseq.training.curves import read_history
 from graphseq.training.repeat import repeat
 
 CONFIGS = ("peptides_func", "positional/random_walk")
@@ -68,10 +68,9 @@ def train(network: str, seed: int, folder: Path, options: list[str]) -> None:
     quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     record = repeat([*words, f"--results={folder}", *quiet, *options])
     dataclasses.replace(record, model=entry.title).write(folder, name)
-    with (Path(record.runs[0]) / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    seconds = [float(row["cpu_seconds"]) for row in rows if row["cpu_seconds"]]
-    scores = [float(row["val/ap"]) for row in rows if row["val/ap"]]
+    # The row of the test has neither.
+    history = read_history(Path(record.runs[0]) / "metrics.csv")[["cpu_seconds", "val/ap"]].dropna()
+    seconds, scores = history["cpu_seconds"].tolist(), history["val/ap"].tolist()
     curve = {"network": network, "seed": seed, "cpu_seconds": seconds, "val_ap": scores}
     (folder / f"curve-{name}.json").write_text(json.dumps(curve) + "\n")
 

@@ -139,14 +139,14 @@ def update_tables(
         page: file that is written as a whole.
         check: write nothing, and exit with code 1 if a file is not what it should be.
     """
-    tables = render_tables(read_records(records))
+    found = read_records(records)
     head = (
         "# Results\n\nMean ± standard deviation of the test metric at the best validation epoch. "
         "Made by `graphseq results` from the records in `docs/results`.\n\n"
     )
     wanted = {
-        Path(readme): _between_markers(Path(readme), render_tables(read_records(records), commands=False)),
-        Path(page): head + tables + "\n",
+        Path(readme): _between_markers(Path(readme), render_tables(found, commands=False)),
+        Path(page): head + render_tables(found) + "\n",
     }
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     if check and stale:
