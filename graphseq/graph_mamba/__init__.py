@@ -4,7 +4,14 @@ from graphseq.graph_mamba.encoder import BiMambaEncoder, MambaEncoder
 from graphseq.graph_mamba.layer import GraphMambaLayer
 from graphseq.graph_mamba.model import GraphMamba
 from graphseq.graph_mamba.neighbourhood import NeighbourhoodEncoder
-from graphseq.graph_mamba.order_keys import CoreNumberKey, DegreeKey, EigenvectorKey, FiedlerKey, PageRankKey
+from graphseq.graph_mamba.order_keys import (
+    CoreNumberKey,
+    DegreeKey,
+    DepthFirstKey,
+    EigenvectorKey,
+    FiedlerKey,
+    PageRankKey,
+)
 from graphseq.graph_mamba.ordering import AveragedTies, CanonicalTies, RandomTies, TieBreak, canonical_colour
 from graphseq.graph_mamba.presets import gmn, gmn_minus, gps_mamba, graph_mamba_wang
 from graphseq.graph_mamba.token_data import AddNeighbourhoodTokens, AddTokenWalks, stored_tokens
@@ -21,6 +28,7 @@ __all__ = [
     "CanonicalTies",
     "CoreNumberKey",
     "DegreeKey",
+    "DepthFirstKey",
     "EigenvectorKey",
     "FiedlerKey",
     "GraphMamba",

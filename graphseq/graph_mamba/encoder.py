@@ -45,6 +45,7 @@ class MambaEncoder(nn.Module):
         channels: width.
         dropout: on what is added.
         norm: whether there is the norm, LN, which Wang et al. 2024 ("Graph-Mamba") do without.
+        reverse: scan against the order.
         block: what makes the sequence model, called as ``block(channels, **mamba)``.
         mamba: further arguments of ``block``.
     """
@@ -55,10 +56,12 @@ class MambaEncoder(nn.Module):
         *,
         dropout: float = 0.0,
         norm: bool = True,
+        reverse: bool = False,
         block: Callable[..., SequenceLayer] = Mamba,
         **mamba: int | float | bool,
     ) -> None:
         super().__init__()
+        self.reverse = reverse
         self.norm = nn.LayerNorm(channels) if norm else nn.Identity()
         self.mamba = block(channels, **mamba)
         self.dropout = nn.Dropout(dropout)
@@ -68,4 +71,5 @@ class MambaEncoder(nn.Module):
         reset(self.mamba)
 
     def forward(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
-        return x + self.dropout(self.mamba(self.norm(x), topology))
+        along = topology.reverse() if self.reverse else topology
+        return x + self.dropout(self.mamba(self.norm(x), along))

@@ -31,6 +31,8 @@ class GraphMambaLayer(GraphBlock):
         x_g = \operatorname{norm}(\pi^{-1} \operatorname{encoder}(\pi x)) \\
         x &\leftarrow \operatorname{norm}\bigl(x_l + x_g + \operatorname{FFN}(x_l + x_g)\bigr)
 
+    Where there is no feed-forward block, its term and the norm before it are left out.
+
     This is stage 2 of Graph Mamba Networks (Behrouz & Hashemi 2024, Algorithm 1), which leaves residuals and norms
     open.
 
@@ -39,6 +41,7 @@ class GraphMambaLayer(GraphBlock):
         encoder: mixes the ordered nodes, called as ``encoder(x, segments)``, residual included.
         local: message passing, called as ``local(x, edge_index, edge_attr)``, residual included, returning nodes and
             edges; ``None`` leaves the branch out.
+        feed_forward: hidden width of the feed-forward block over ``channels``; 0 for none.
         dropout: in the feed-forward block.
         norm: ``"batch_norm"`` or ``"layer_norm"``.
         norm_first: normalise what branches read, not their sums. Then features reach the head of a model through sums
@@ -55,6 +58,7 @@ class GraphMambaLayer(GraphBlock):
         encoder: nn.Module,
         local: nn.Module | None = None,
         *,
+        feed_forward: int | float = 2,
         dropout: float = 0.0,
         norm: str = "batch_norm",
         norm_first: bool = True,
@@ -71,14 +75,8 @@ class GraphMambaLayer(GraphBlock):
             if local is not None:
                 self.local_norm = node_norm(norm, channels)
             self.global_norm = node_norm(norm, channels)
-        self.output_norm = node_norm(norm, channels)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(channels, 2 * channels),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(2 * channels, channels),
-            nn.Dropout(dropout),
-        )
+        self.output_norm = node_norm(norm, channels) if feed_forward or not norm_first else nn.Identity()
+        self.feed_forward = _feed_forward(channels, feed_forward, dropout) if feed_forward else None
 
     def prepare(self, structure: dict[str, Any], x: Tensor, edge_index: Tensor) -> dict[str, Any]:
         """The key by which nodes are sorted, and the colour that tells nodes of one key apart if the rule reads it."""
@@ -125,11 +123,11 @@ class GraphMambaLayer(GraphBlock):
         """The branches' results as one, and the feed-forward block on it."""
         if self.norm_first:
             h = x_global if x_local is None else x_global + (x_local - x)
-            return h + self.feed_forward(self.output_norm(h))
+            return h if self.feed_forward is None else h + self.feed_forward(self.output_norm(h))
         h = self.global_norm(x_global)
         if x_local is not None:
             h = h + self.local_norm(x_local)
-        return self.output_norm(h + self.feed_forward(h))
+        return self.output_norm(h if self.feed_forward is None else h + self.feed_forward(h))
 
     @property
     def _rule(self) -> TieBreak:
@@ -141,3 +139,14 @@ class GraphMambaLayer(GraphBlock):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.channels}, encoder={self.encoder!r}, local={self.local!r})"
+
+
+def _feed_forward(channels: int, ratio: int | float, dropout: float) -> nn.Sequential:
+    hidden = max(1, round(ratio * channels))
+    return nn.Sequential(
+        nn.Linear(channels, hidden),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, channels),
+        nn.Dropout(dropout),
+    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from itertools import cycle, islice
+from typing import Any, Literal
 
 from torch import nn
 
@@ -31,15 +32,17 @@ class GraphMamba(GraphModel):
         channels: width.
         layers: depth.
         state_size: states per inner channel of Mamba.
-        expand: inner width of Mamba over ``channels``.
+        expand: inner width of Mamba over ``channels``; less than 1 scans fewer channels than a node has.
         conv_size: taps of Mamba's convolution.
         block: the sequence model of every scan, made as ``block(channels, state_size=…, expand=…, conv_size=…)``, such
             as :class:`~graphseq.sequence.Mamba2`, or a :func:`functools.partial` of it.
-        bidirectional: scan both ways (Algorithm 2 of the paper), or one way.
+        bidirectional: scan both ways (Algorithm 2 of the paper), one way, or ``"alternating"``: one way in a layer, the
+            other in the next, at half the cost.
         local: whether there is a message-passing branch, a :class:`~graphseq.nn.GatedGCN`; or makes another, called as
             ``local(channels)``, such as a :func:`functools.partial` of :class:`~graphseq.nn.ResidualConv`.
         norm: ``"batch_norm"`` or ``"layer_norm"``.
         norm_first: normalise what a layer's branches read, or else their sums, see :class:`GraphMambaLayer`.
+        feed_forward: hidden width of the feed-forward blocks over ``channels``; 0 for none.
         dropout: in every branch, the feed-forward blocks and the head.
         ties: the tie rule in training, random if not given.
         evaluation_ties: the tie rule in evaluation, canonical if not given.
@@ -48,6 +51,9 @@ class GraphMamba(GraphModel):
         pool: how a graph's nodes are pooled.
         head_layers: depth of the head.
         validate: also search features for NaN on every call.
+
+    Raises:
+        ValueError: if ``bidirectional`` is none of the three, or a size is not positive.
 
     :meth:`forward` takes ``order_key`` and ``tie_colour`` (see :func:`canonical_colour`), one number a node, as further
     keywords, and under the keys that ``tokens`` needs the tokens that a transform stored, or ready ones as ``tokens``.
@@ -71,13 +77,14 @@ class GraphMamba(GraphModel):
         channels: int = 64,
         layers: int = 4,
         state_size: int = 16,
-        expand: int = 1,
+        expand: int | float = 1,
         conv_size: int = 4,
         block: Callable[[int], SequenceLayer] = Mamba,
-        bidirectional: bool = True,
+        bidirectional: bool | Literal["alternating"] = True,
         local: bool | Callable[[int], nn.Module] = True,
         norm: str = "batch_norm",
         norm_first: bool = True,
+        feed_forward: int | float = 2,
         dropout: float = 0.0,
         ties: TieBreak | None = None,
         evaluation_ties: TieBreak | None = None,
@@ -86,7 +93,12 @@ class GraphMamba(GraphModel):
         head_layers: int = 2,
         validate: bool = False,
     ) -> None:
-        encoder = BiMambaEncoder if bidirectional else partial(MambaEncoder, norm=norm_first)
+        if bidirectional not in (True, False, "alternating"):
+            raise ValueError(f'bidirectional must be True, False or "alternating", got {bidirectional!r}')
+        one_way = partial(MambaEncoder, norm=norm_first)
+        encoders: list[Callable[..., nn.Module]] = [BiMambaEncoder if bidirectional is True else one_way]
+        if bidirectional == "alternating":
+            encoders.append(partial(one_way, reverse=True))
         if local is True:
             local = partial(GatedGCN, dropout=dropout, norm=norm)
         mamba: dict[str, Any] = {"state_size": state_size, "expand": expand, "conv_size": conv_size, "block": block}
@@ -96,13 +108,14 @@ class GraphMamba(GraphModel):
                 channels,
                 encoder(channels, dropout=dropout, **mamba),
                 local(channels) if local else None,
+                feed_forward=feed_forward,
                 dropout=dropout,
                 norm=norm,
                 norm_first=norm_first,
                 ties=ties,
                 evaluation_ties=evaluation_ties,
             )
-            for _ in range(layers)
+            for encoder in islice(cycle(encoders), layers)
         ]
         super().__init__(
             in_channels,

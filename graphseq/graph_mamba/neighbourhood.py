@@ -59,7 +59,7 @@ class NeighbourhoodEncoder(GraphBlock):
         dropout: float = 0.0,
         block_size: int = 4096,
         state_size: int = 16,
-        expand: int = 1,
+        expand: int | float = 1,
         conv_size: int = 4,
         block: Callable[[int], SequenceLayer] = Mamba,
     ) -> None:

@@ -185,6 +185,17 @@ def positive(**sizes: int) -> None:
             raise ValueError(f"{name} must be at least 1, got {size}")
 
 
+def inner_width(channels: int, expand: int | float) -> int:
+    """``expand`` times ``channels``, rounded, at least 1.
+
+    Raises:
+        ValueError: if ``expand`` is not positive.
+    """
+    if expand <= 0:
+        raise ValueError(f"expand must be positive, got {expand}")
+    return max(1, round(expand * channels))
+
+
 def set_step_bias(bias: Tensor, smallest: float, largest: float) -> None:
     """Fill with the inverse softplus of log-uniform step sizes, none below 1e-4 (Gu & Dao 2023).
 

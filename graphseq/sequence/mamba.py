@@ -13,7 +13,7 @@ from torch_geometric.nn.inits import reset
 
 from graphseq.scan import Ragged, selective_scan
 from graphseq.sequence.conv import CausalConv
-from graphseq.sequence.layer import SequenceLayer, StreamingLayer, positive, set_step_bias
+from graphseq.sequence.layer import SequenceLayer, StreamingLayer, inner_width, positive, set_step_bias
 
 
 class MambaState(NamedTuple):
@@ -38,7 +38,7 @@ class Mamba(StreamingLayer):
         channels: width of input and output.
         state_size: states per inner channel.
         conv_size: taps of the causal convolution.
-        expand: inner width over ``channels``.
+        expand: inner width over ``channels``; less than 1 scans fewer channels than come in.
         dt_rank: rank of the step-size projection; ``channels / 16``, rounded up, if not given.
         dt_min: smallest initial step size.
         dt_max: largest initial step size.
@@ -55,18 +55,18 @@ class Mamba(StreamingLayer):
         *,
         state_size: int = 16,
         conv_size: int = 4,
-        expand: int = 2,
+        expand: int | float = 2,
         dt_rank: int | None = None,
         dt_min: float = 1e-3,
         dt_max: float = 0.1,
         bias: bool = False,
     ) -> None:
         super().__init__(channels)
-        positive(state_size=state_size, conv_size=conv_size, expand=expand)
+        positive(state_size=state_size, conv_size=conv_size)
         self.state_size, self.conv_size, self.expand = state_size, conv_size, expand
         self.dt_rank = dt_rank or math.ceil(channels / 16)
         self.dt_min, self.dt_max = dt_min, dt_max
-        inner = expand * channels
+        inner = inner_width(channels, expand)
         self.in_proj = nn.Linear(channels, 2 * inner, bias=bias)
         self.conv1d = CausalConv(inner, conv_size, silu=True)
         self.x_proj = nn.Linear(inner, self.dt_rank + self._selective_rows(), bias=False)
@@ -139,8 +139,7 @@ class Mamba(StreamingLayer):
 
     def initial_state(self, streams: int) -> MambaState:
         """The state before the first token of each stream."""
-        inner = self.expand * self.channels
-        return MambaState(self.conv1d.no_past(streams), self.A_log.new_zeros(streams, inner, self.state_size))
+        return MambaState(self.conv1d.no_past(streams), self.A_log.new_zeros(streams, *self.A_log.shape))
 
     def sizes(self) -> dict[str, Any]:
         return {"state_size": self.state_size, "conv_size": self.conv_size, "expand": self.expand}

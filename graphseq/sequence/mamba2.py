@@ -11,7 +11,7 @@ from torch.nn.functional import silu
 
 from graphseq.scan import Ragged, selective_scan
 from graphseq.sequence.conv import CausalConv
-from graphseq.sequence.layer import StreamingLayer, positive, set_step_bias
+from graphseq.sequence.layer import StreamingLayer, inner_width, positive, set_step_bias
 
 
 class Mamba2State(NamedTuple):
@@ -37,7 +37,7 @@ class Mamba2(StreamingLayer):
         channels: width of input and output.
         state_size: columns of a head's state.
         conv_size: taps of the causal convolution.
-        expand: inner width over ``channels``.
+        expand: inner width over ``channels``; less than 1 scans fewer channels than come in.
         head_size: rows of a head's state; must divide the inner width.
         groups: number of projections B and C; must divide the number of heads.
         dt_min: smallest initial step size.
@@ -54,7 +54,7 @@ class Mamba2(StreamingLayer):
         *,
         state_size: int = 64,
         conv_size: int = 4,
-        expand: int = 2,
+        expand: int | float = 2,
         head_size: int = 64,
         groups: int = 1,
         dt_min: float = 1e-3,
@@ -62,8 +62,8 @@ class Mamba2(StreamingLayer):
         norm_eps: float = 1e-5,
     ) -> None:
         super().__init__(channels)
-        positive(state_size=state_size, conv_size=conv_size, expand=expand, head_size=head_size, groups=groups)
-        inner = expand * channels
+        positive(state_size=state_size, conv_size=conv_size, head_size=head_size, groups=groups)
+        inner = inner_width(channels, expand)
         if inner % head_size:
             raise ValueError(f"head_size must divide expand * channels = {inner}, got {head_size}")
         self.heads = inner // head_size

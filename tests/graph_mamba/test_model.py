@@ -130,6 +130,23 @@ def test_direction_decides_which_nodes_a_node_sees(bidirectional, sees):
     assert (x.grad.abs().sum(1) > 0).tolist() == sees
 
 
+@pytest.mark.parametrize(("silent", "sees"), [(1, [True] * 4 + [False] * 2), (0, [False] * 3 + [True] * 3)])
+def test_alternating_layers_scan_one_way_and_then_the_other(silent, sees):
+    """Each of two layers alone, the other one without a word of what it scanned."""
+    graph = edgeless_graph(6)
+    model = _model(level="node", bidirectional="alternating", local=False, layers=2, head_layers=1)
+    nn.init.zeros_(model.blocks[silent].encoder.mamba.out_proj.weight)
+    x = graph.x.clone().requires_grad_()
+    out = model(x, graph.edge_index, None, graph.edge_attr, order_key=torch.arange(6))
+    out[3].sum().backward()
+    assert (x.grad.abs().sum(1) > 0).tolist() == sees
+
+
+def test_a_direction_that_does_not_exist_is_named(unchecked):
+    with pytest.raises(ValueError, match="bidirectional must be True, False or \"alternating\", got 'both'"):
+        _model(bidirectional="both")
+
+
 def test_nodes_are_scanned_from_small_key_to_large():
     graph = edgeless_graph(4)
     model = _model(level="node", bidirectional=False, local=False, layers=1, head_layers=1)
@@ -141,10 +158,12 @@ def test_nodes_are_scanned_from_small_key_to_large():
 
 @pytest.mark.parametrize("bidirectional", [True, False])
 @pytest.mark.parametrize("norm_first", [True, False])
-def test_the_layer_is_its_equations(norm_first, bidirectional):
+@pytest.mark.parametrize("feed_forward", [2, 0])
+def test_the_layer_is_its_equations(feed_forward, norm_first, bidirectional):
     """Both branches read the input; what they add up to goes around the feed-forward block too."""
     graph, segments = random_graph(9), Ragged.equal(1, 9)
-    layer = _model(level="node", bidirectional=bidirectional, norm_first=norm_first).blocks[0]
+    sizes = {"bidirectional": bidirectional, "norm_first": norm_first, "feed_forward": feed_forward}
+    layer = _model(level="node", **sizes).blocks[0]
     x = torch.randn(9, 8, dtype=torch.float64)
     e = torch.randn(graph.num_edges, 8, dtype=torch.float64)
     key = torch.randn(9, dtype=torch.float64)
@@ -155,12 +174,18 @@ def test_the_layer_is_its_equations(norm_first, bidirectional):
     local, expected_edges = layer.local(x, graph.edge_index, e)
     if norm_first:
         h = local + scanned
-        expected = h + layer.feed_forward(layer.output_norm(h))
+        expected = h + layer.feed_forward(layer.output_norm(h)) if feed_forward else h
     else:
         h = layer.local_norm(local) + layer.global_norm(x + scanned)
-        expected = layer.output_norm(h + layer.feed_forward(h))
+        expected = layer.output_norm(h + layer.feed_forward(h) if feed_forward else h)
     torch.testing.assert_close(out, expected)
     torch.testing.assert_close(edges, expected_edges)
+
+
+def test_widths_inside_a_layer_are_shares_of_its_own():
+    layer = _model(level="node", expand=0.4, feed_forward=0.75).blocks[0]
+    assert layer.encoder.mamba.ahead.A_log.shape == (3, 4)
+    assert layer.feed_forward[0].weight.shape == (6, 8)
 
 
 def test_ties_are_random_in_training_alone():

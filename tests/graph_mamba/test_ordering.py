@@ -11,6 +11,7 @@ from graphseq.graph_mamba import (
     CanonicalTies,
     CoreNumberKey,
     DegreeKey,
+    DepthFirstKey,
     EigenvectorKey,
     FiedlerKey,
     PageRankKey,
@@ -188,6 +189,89 @@ def test_components_of_one_size_follow_their_second_eigenvalue():
     assert first[:4].max() < first[4:].min()
     second = FiedlerKey()(from_networkx(nx.disjoint_union(star, path))).order_key
     assert second[4:].max() < second[:4].min()
+
+
+def _walk(graph, **features):
+    data = from_networkx(graph)
+    data.update(features)
+    return DepthFirstKey()(data).order_key.argsort().tolist()
+
+
+def _chain(length):
+    """A path with an atom of its own at either end."""
+    x = torch.zeros(length, 1)
+    x[0], x[-1] = 1, 2
+    return nx.path_graph(length), x
+
+
+def test_depth_first_key_enters_the_small_branch_first():
+    """A path of seven with a leaf at node 2, from either end."""
+    graph = nx.path_graph(7)
+    graph.add_edge(2, 7)
+    walks = [_walk(graph, x=x) for x in torch.eye(8)[[0, 6]][..., None]]
+    assert all(walk in ([0, 1, 2, 7, 3, 4, 5, 6], [6, 5, 4, 3, 2, 7, 1, 0]) for walk in walks)
+    assert _walk(nx.star_graph(3), x=torch.tensor([[0.0], [1.0], [1.0], [1.0]]))[1] == 0
+
+
+def test_depth_first_key_measures_a_branch_by_all_its_nodes():
+    """The longer of two branches is the smaller one: two nodes in a row against three leaves."""
+    graph = nx.path_graph(10)
+    graph.add_edges_from([(5, 10), (10, 11), (10, 12), (10, 13), (5, 14), (14, 15), (15, 16)])
+    x = torch.zeros(17, 1)
+    x[9] = 1
+    walk = _walk(graph, x=x)
+    places = {node: place for place, node in enumerate(walk)}
+    assert walk[0] in (0, 9)
+    assert walk[places[5] + 1 : places[5] + 4] == [14, 15, 16]
+
+
+def test_depth_first_key_starts_all_chains_at_the_same_group():
+    """Also where a colour that sees the whole chain would choose now one end and now the other."""
+    starts = {x[_walk(graph, x=x)[0]].item() for graph, x in map(_chain, range(7, 20))}
+    assert len(starts) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_depth_first_key_does_not_depend_on_the_numbering(seed):
+    """What stands in a place is the same atom, and, of a tree whose nodes differ, the same node."""
+    torch.manual_seed(seed)
+    graph = nx.random_labeled_tree(30, seed=seed)
+    graph.add_edges_from([(0, 7), (3, 19)])
+    data = from_networkx(graph)
+    data.x = torch.randn(30, 2)
+    permutation = torch.randperm(30)
+    first, second = DepthFirstKey()(data), DepthFirstKey()(relabelled(data, permutation))
+    assert torch.equal(second.order_key[permutation], first.order_key)
+
+
+def test_depth_first_key_of_nodes_equal_by_symmetry():
+    """Which of them comes first is open; that the sequence of features is one and the same is not."""
+    data = from_networkx(nx.balanced_tree(2, 3))
+    data.x = torch.tensor([[0.0]] + [[1.0]] * 2 + [[2.0]] * 4 + [[3.0]] * 8)
+    permutation = torch.randperm(15)
+    first, second = DepthFirstKey()(data), DepthFirstKey()(relabelled(data, permutation))
+    assert torch.equal(second.x[second.order_key.argsort()], first.x[first.order_key.argsort()])
+
+
+def test_depth_first_key_goes_on_from_the_last_node_that_has_a_branch_left():
+    data = random_graph(25, seed=3)
+    graph = nx.Graph(data.edge_index.t().tolist())
+    walk = [node for node in DepthFirstKey()(data).order_key.argsort().tolist() if node in graph]
+    part = [node for node in walk if node in nx.node_connected_component(graph, walk[-1])]
+    stack = [part[0]]
+    for place, node in enumerate(part[1:], 1):
+        while node not in graph[stack[-1]]:
+            assert set(graph[stack[-1]]) <= set(part[:place]), "a node was left before all its branches were entered"
+            stack.pop()
+        stack.append(node)
+
+
+def test_depth_first_key_of_components_and_of_nothing():
+    graph = nx.disjoint_union_all([nx.path_graph(3), nx.empty_graph(1), nx.path_graph(2)])
+    assert _walk(graph)[0] == 3
+    assert set(_walk(graph)[1:3]) == {4, 5}
+    empty = DepthFirstKey()(Data(edge_index=torch.zeros(2, 0, dtype=torch.long), num_nodes=0))
+    assert empty.order_key.shape == (0,)
 
 
 @pytest.mark.parametrize("rule", [AveragedTies(2), CanonicalTies()])

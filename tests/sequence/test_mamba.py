@@ -152,6 +152,18 @@ def test_no_nan_crosses_a_segment_bound():
         assert layer(x, topology)[3:].isfinite().all()
 
 
+@pytest.mark.parametrize(("expand", "inner"), [(0.3, 3), (0.01, 1), (1.5, 15)])
+def test_the_inner_width_may_be_any_share_of_the_outer(expand, inner):
+    """And a stream carries as much as that."""
+    layer = Mamba(10, expand=expand).double()
+    assert layer.A_log.shape == (inner, 16)
+    x = torch.randn(1, 5, 10, dtype=torch.float64)
+    state = layer.initial_state(1)
+    for token, expected in zip(x.unbind(1), layer(x).unbind(1), strict=True):
+        y, state = layer.step(token, state)
+        torch.testing.assert_close(y, expected)
+
+
 @pytest.mark.parametrize("shape", [(5,), (5, 6), (2, 5, 7)])
 def test_wrong_shapes_are_named(shape, unchecked):
     with pytest.raises(ValueError, match="x must have shape"):
@@ -161,6 +173,9 @@ def test_wrong_shapes_are_named(shape, unchecked):
 def test_wrong_sizes_are_named():
     with pytest.raises(ValueError, match="state_size must be at least 1, got 0"):
         Mamba(4, state_size=0)
+    for layer in (Mamba, Mamba2):
+        with pytest.raises(ValueError, match="expand must be positive, got 0"):
+            layer(4, expand=0)
     with pytest.raises(ValueError, match="head_size must divide expand \\* channels = 8, got 3"):
         Mamba2(4, head_size=3)
 
