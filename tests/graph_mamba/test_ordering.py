@@ -213,16 +213,18 @@ def test_depth_first_key_enters_the_small_branch_first():
     assert _walk(nx.star_graph(3), x=torch.tensor([[0.0], [1.0], [1.0], [1.0]]))[1] == 0
 
 
-def test_depth_first_key_measures_a_branch_by_all_its_nodes():
-    """The longer of two branches is the smaller one: two nodes in a row against three leaves."""
-    graph = nx.path_graph(10)
-    graph.add_edges_from([(5, 10), (10, 11), (10, 12), (10, 13), (5, 14), (14, 15), (15, 16)])
-    x = torch.zeros(17, 1)
-    x[9] = 1
-    walk = _walk(graph, x=x)
-    places = {node: place for place, node in enumerate(walk)}
-    assert walk[0] in (0, 9)
-    assert walk[places[5] + 1 : places[5] + 4] == [14, 15, 16]
+@pytest.mark.parametrize("seed", range(3))
+def test_depth_first_key_measures_a_branch_by_all_its_nodes(seed):
+    """From an end, whatever the features: a node with two leaves, then four in a row, then one with four leaves."""
+    graph = nx.path_graph(14)
+    graph.add_edges_from([(7, 14), (14, 15), (14, 16), (7, 17), (17, 18), (18, 19), (19, 20)])
+    graph.add_edges_from([(7, 21), (21, 22), (21, 23), (21, 24), (21, 25)])
+    walk = _walk(graph, x=torch.randn(26, 1, generator=torch.Generator().manual_seed(seed)))
+    after = walk[walk.index(7) + 1 :]
+    assert walk[0] in (0, 13)
+    assert set(after[:3]) == {14, 15, 16}
+    assert after[3:7] == [17, 18, 19, 20]
+    assert set(after[7:12]) == set(range(21, 26))
 
 
 def test_depth_first_key_starts_all_chains_at_the_same_group():
@@ -231,15 +233,24 @@ def test_depth_first_key_starts_all_chains_at_the_same_group():
     assert len(starts) == 1
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_depth_first_key_does_not_depend_on_the_numbering(seed):
-    """What stands in a place is the same atom, and, of a tree whose nodes differ, the same node."""
+def _ring_in_a_chain():
+    """Across the ring lies a node with two neighbours that are as near to the start."""
+    graph = nx.cycle_graph(6)
+    graph.add_edges_from([(0, 6), (6, 7), (3, 8), (8, 9), (9, 10)])
+    return graph
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "graph",
+    [nx.random_labeled_tree(30, seed=0), _ring_in_a_chain(), nx.disjoint_union(nx.path_graph(4), nx.path_graph(4))],
+)
+def test_depth_first_key_does_not_depend_on_the_numbering(graph, seed):
+    """Where the features of all nodes differ, nor does the node in any place."""
     torch.manual_seed(seed)
-    graph = nx.random_labeled_tree(30, seed=seed)
-    graph.add_edges_from([(0, 7), (3, 19)])
     data = from_networkx(graph)
-    data.x = torch.randn(30, 2)
-    permutation = torch.randperm(30)
+    data.x = torch.randn(len(graph), 2)
+    permutation = torch.randperm(len(graph))
     first, second = DepthFirstKey()(data), DepthFirstKey()(relabelled(data, permutation))
     assert torch.equal(second.order_key[permutation], first.order_key)
 
