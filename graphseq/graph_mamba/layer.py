@@ -79,10 +79,21 @@ class GraphMambaLayer(GraphBlock):
         self.feed_forward = _feed_forward(channels, feed_forward, dropout) if feed_forward else None
 
     def prepare(self, structure: dict[str, Any], x: Tensor, edge_index: Tensor) -> dict[str, Any]:
-        """The key by which nodes are sorted, and the colour that tells nodes of one key apart if the rule reads it."""
+        """The key by which nodes are sorted, and the colour that tells nodes of one key apart if the rule reads it.
+
+        Of several keys, training takes one at random for all layers, and evaluation the first.
+
+        Raises:
+            ValueError: if ``order_key`` has another shape than ``[nodes]`` or ``[nodes, orders]``.
+        """
         order_key, tie_colour = structure.get("order_key"), structure.get("tie_colour")
         if order_key is None:
             order_key = degree(edge_index[0], x.shape[0], dtype=torch.float64)
+        elif order_key.dim() not in (1, 2) or order_key.shape[0] != x.shape[0]:
+            expected = f"[{x.shape[0]}] or [{x.shape[0]}, orders]"
+            raise ValueError(f"order_key must have shape {expected}, got {list(order_key.shape)}")
+        elif order_key.dim() == 2:
+            order_key = order_key[:, int(torch.randint(order_key.shape[1], ())) if self.training else 0]
         if tie_colour is None and self._rule.needs_colour:
             tie_colour = canonical_colour(x, edge_index)
         return {**structure, "order_key": order_key, "tie_colour": tie_colour}

@@ -56,8 +56,9 @@ class GraphMamba(GraphModel):
         ValueError: if ``bidirectional`` is none of the three, or a size is not positive.
 
     :meth:`forward` takes ``order_key`` and ``tie_colour`` (see :func:`canonical_colour`), one number a node, as further
-    keywords, and under the keys that ``tokens`` needs the tokens that a transform stored, or ready ones as ``tokens``.
-    Where there are several samplings of them, training takes one at random, and evaluation the mean prediction of all.
+    keywords; of an ``order_key`` with several columns, training takes one at random, and evaluation the first. Under
+    the keys that ``tokens`` needs it takes the tokens that a transform stored, or ready ones as ``tokens``. Where there are
+    several samplings of them, training takes one at random, and evaluation the mean prediction of all.
 
     Example:
         >>> model = GraphMamba(3, 2, channels=8, layers=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import random
 from collections.abc import Iterable
 
 import networkx as nx
@@ -28,7 +29,8 @@ class OrderKey(BaseTransform, abc.ABC):
 
     def forward(self, data: Data) -> Data:
         key = self.key(data)
-        data.order_key = torch.tensor([float(f"{value:.10g}") for value in key.tolist()], dtype=torch.float64)
+        rounded = torch.tensor([float(f"{value:.10g}") for value in key.flatten().tolist()], dtype=torch.float64)
+        data.order_key = rounded.view(key.shape)
         return data
 
     @abc.abstractmethod
@@ -130,19 +132,41 @@ class DepthFirstKey(OrderKey):
     shortest paths from the start. Components follow one another from the smallest to the largest. Graph Mamba's authors
     do not try it; what is important then is no longer last.
 
+    ``samples`` adds walks that start anywhere and enter branches at random, as randomised SMILES strings do
+    (Bjerrum 2017), so that a scan cannot learn graphs by heart. ``data.order_key`` then is
+    ``[num_nodes, 1 + samples]``: training takes a column at random in each step, evaluation the first.
+
+    Args:
+        samples: number of further walks.
+        seed: of those.
+
     Cost: a component of n nodes takes O(n^2) memory, for the distances between all of them.
     """
 
+    def __init__(self, samples: int = 0, seed: int = 0) -> None:
+        if samples < 0:
+            raise ValueError(f"samples must be at least 0, got {samples}")
+        self.samples, self.seed = samples, seed
+
     def key(self, data: Data) -> Tensor:
         graph = to_networkx(data, to_undirected=True, remove_self_loops=True)
+        generator = random.Random(self.seed)
+        orders = [self._small_first(graph, data), *(_any_walk(graph, generator) for _ in range(self.samples))]
+        keys = torch.empty(data.num_nodes, len(orders), dtype=torch.float64)
+        for column, order in enumerate(orders):
+            keys[order, column] = torch.arange(data.num_nodes, dtype=torch.float64)
+        return keys if self.samples else keys[:, 0]
+
+    def _small_first(self, graph: nx.Graph, data: Data) -> list[int]:
         x = torch.zeros(data.num_nodes, 1) if data.x is None else data.x
         near, far = (canonical_colour(x, data.edge_index, rounds=rounds).tolist() for rounds in (2, 16))
         colours = list(zip(near, far, strict=True))
         walks = [_walk(graph.subgraph(part), colours) for part in nx.connected_components(graph)]
         walks.sort(key=lambda walk: (len(walk), [colours[node] for node in walk]))
-        key = torch.empty(data.num_nodes, dtype=torch.float64)
-        key[[node for walk in walks for node in walk]] = torch.arange(data.num_nodes, dtype=torch.float64)
-        return key
+        return [node for walk in walks for node in walk]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(samples={self.samples}, seed={self.seed})"
 
 
 def _walk(part: nx.Graph, colours: list[tuple[int, int]]) -> list[int]:
@@ -161,6 +185,20 @@ def _walk(part: nx.Graph, colours: list[tuple[int, int]]) -> list[int]:
         return sorted(branches, key=lambda node: (below[node], colours[node]))
 
     return list(nx.dfs_preorder_nodes(part, nodes[start], sort_neighbors=small_first))
+
+
+def _any_walk(graph: nx.Graph, generator: random.Random) -> list[int]:
+    """All nodes, depth first, starts and branches at random."""
+
+    def shuffled(nodes: Iterable[int]) -> list[int]:
+        listed = list(nodes)
+        return generator.sample(listed, len(listed))
+
+    walk: dict[int, None] = {}
+    for start in shuffled(graph):
+        if start not in walk:
+            walk.update(dict.fromkeys(nx.dfs_preorder_nodes(graph, start, sort_neighbors=shuffled)))
+    return list(walk)
 
 
 def _along(part: nx.Graph) -> tuple[tuple[int, float], list[int], Tensor]:

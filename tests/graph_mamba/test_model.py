@@ -1,5 +1,6 @@
 """Graph Mamba does not depend on how nodes are numbered or graphs are batched."""
 
+import re
 from functools import partial
 
 import pytest
@@ -180,6 +181,25 @@ def test_the_layer_is_its_equations(feed_forward, norm_first, bidirectional):
         expected = layer.output_norm(h + layer.feed_forward(h) if feed_forward else h)
     torch.testing.assert_close(out, expected)
     torch.testing.assert_close(edges, expected_edges)
+
+
+def test_of_several_orders_training_takes_one_for_all_layers_and_evaluation_the_first():
+    graph = random_graph(6)
+    keys = torch.stack([torch.arange(6), torch.arange(6).flip(0)], dim=1)
+    model = _model(norm="layer_norm")
+    single = [run(model, [graph], order_key=key) for key in keys.unbind(1)]
+    assert torch.equal(run(model, [graph], order_key=keys), single[0])
+    model.train()
+    taken = [run(model, [graph], order_key=keys) for _ in range(30)]
+    which = [[torch.equal(out, one) for one in single] for out in taken]
+    assert all(sum(equal) == 1 for equal in which)
+    assert {tuple(equal) for equal in which} == {(True, False), (False, True)}
+
+
+@pytest.mark.parametrize("shape", [(5,), (6, 2, 1)])
+def test_an_order_of_the_wrong_shape_is_named(shape, unchecked):
+    with pytest.raises(ValueError, match=re.escape(f"order_key must have shape [6] or [6, orders], got {list(shape)}")):
+        run(_model(), [random_graph(6)], order_key=torch.zeros(shape))
 
 
 def test_widths_inside_a_layer_are_shares_of_its_own():

@@ -264,17 +264,44 @@ def test_depth_first_key_of_nodes_equal_by_symmetry():
     assert torch.equal(second.x[second.order_key.argsort()], first.x[first.order_key.argsort()])
 
 
-def test_depth_first_key_goes_on_from_the_last_node_that_has_a_branch_left():
-    data = random_graph(25, seed=3)
-    graph = nx.Graph(data.edge_index.t().tolist())
-    walk = [node for node in DepthFirstKey()(data).order_key.argsort().tolist() if node in graph]
-    part = [node for node in walk if node in nx.node_connected_component(graph, walk[-1])]
-    stack = [part[0]]
-    for place, node in enumerate(part[1:], 1):
-        while node not in graph[stack[-1]]:
-            assert set(graph[stack[-1]]) <= set(part[:place]), "a node was left before all its branches were entered"
+def _assert_depth_first(graph, walk):
+    stack, seen = [], set()
+    for node in walk:
+        while stack and node not in graph[stack[-1]]:
+            assert set(graph[stack[-1]]) <= seen, "a node was left before all its branches were entered"
             stack.pop()
         stack.append(node)
+        seen.add(node)
+    assert sorted(walk) == sorted(graph)
+
+
+def test_depth_first_walks_go_on_from_the_last_node_that_has_a_branch_left():
+    """Also across components, one of which is a lone node."""
+    graph = nx.disjoint_union_all([nx.gnp_random_graph(20, 0.15, seed=1), nx.path_graph(4), nx.empty_graph(1)])
+    keys = DepthFirstKey(samples=5)(from_networkx(graph)).order_key
+    assert keys.shape == (25, 6)
+    for column in keys.unbind(1):
+        _assert_depth_first(graph, column.argsort().tolist())
+
+
+def test_the_first_of_several_walks_is_the_one_that_stands_alone():
+    data = random_graph(12, seed=4)
+    keys = DepthFirstKey(samples=3)(data.clone()).order_key
+    assert torch.equal(keys[:, 0], DepthFirstKey()(data.clone()).order_key)
+    assert keys.unique(dim=1).shape[1] == 4
+    assert torch.equal(DepthFirstKey(samples=3)(data.clone()).order_key, keys)
+    assert not torch.equal(DepthFirstKey(samples=3, seed=1)(data.clone()).order_key[:, 1:], keys[:, 1:])
+
+
+def test_further_walks_start_anywhere_and_turn_either_way():
+    walks = DepthFirstKey(samples=60)(from_networkx(nx.star_graph(3))).order_key.argsort(0)[:, 1:].t().tolist()
+    assert {tuple(walk[:2]) for walk in walks} == {(0, 1), (0, 2), (0, 3), (1, 0), (2, 0), (3, 0)}
+    assert {tuple(walk[2:]) for walk in walks if walk[0] == 1} == {(2, 3), (3, 2)}
+
+
+def test_a_number_of_walks_below_none_is_named():
+    with pytest.raises(ValueError, match="samples must be at least 0, got -1"):
+        DepthFirstKey(samples=-1)
 
 
 def test_depth_first_key_of_components_and_of_nothing():
@@ -283,6 +310,7 @@ def test_depth_first_key_of_components_and_of_nothing():
     assert set(_walk(graph)[1:3]) == {4, 5}
     empty = DepthFirstKey()(Data(edge_index=torch.zeros(2, 0, dtype=torch.long), num_nodes=0))
     assert empty.order_key.shape == (0,)
+    assert DepthFirstKey(samples=2)(empty).order_key.shape == (0, 3)
 
 
 @pytest.mark.parametrize("rule", [AveragedTies(2), CanonicalTies()])
