@@ -57,8 +57,8 @@ class GraphMamba(GraphModel):
 
     :meth:`forward` takes ``order_key`` and ``tie_colour`` (see :func:`canonical_colour`), one number a node, as further
     keywords; of an ``order_key`` with several columns, training takes one at random, and evaluation the first. Under
-    the keys that ``tokens`` needs it takes the tokens that a transform stored, or ready ones as ``tokens``. Where there are
-    several samplings of them, training takes one at random, and evaluation the mean prediction of all.
+    the keys that ``tokens`` needs it takes the tokens that a transform stored, or ready ones as ``tokens``. Where there
+    are several samplings of them, training takes one at random, and evaluation the mean prediction of all.
 
     Example:
         >>> model = GraphMamba(3, 2, channels=8, layers=1)
