@@ -1,4 +1,4 @@
-"""Peptides-func in a fixed time: each network gets as many epochs as it does in 25 minutes of one core.
+"""Peptides-func in a fixed time: each network gets as many epochs as it does in about 25 to 30 minutes of one core.
 
 All share optimiser, batch size, positional encodings, depth, number of parameters and head; each has the better of two
 learning rates. What is drawn is the score on the validation part over the seconds of the processor; the records hold
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
 
     title: str
     epochs: int
-    """That take about 25 minutes of one core."""
+    """That take 25 to 30 minutes of one core."""
     lr: float = 0.004
     """The better of 0.002 and 0.004 after a minute or two."""
 
