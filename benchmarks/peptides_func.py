@@ -1,8 +1,8 @@
 """Peptides-func in a fixed time: each network gets as many epochs as it does in about 25 to 30 minutes of one core.
 
-All share optimiser, batch size, positional encodings, depth, number of parameters and head; each has the better of two
-learning rates. What is drawn is the score on the validation part over the seconds of the processor; the records hold
-the test score at the best epoch and the commands. Run it with ``OMP_NUM_THREADS=1``.
+All share optimiser, batch size, positional encodings, depth, number of parameters and head. What is drawn is the score
+on the validation part over the seconds of the processor; the records hold the test score at the best epoch and the
+commands. Run it with ``OMP_NUM_THREADS=1``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
     epochs: int
     """That take 25 to 30 minutes of one core."""
     lr: float = 0.004
-    """The better of 0.002 and 0.004 after a minute or two."""
+    """Attention alone does better with half of it."""
 
 
 ENTRIES = {

@@ -48,6 +48,9 @@ class GraphMambaLayer(GraphBlock):
             alone, and it learns faster.
         ties: the tie rule in training.
         evaluation_ties: the tie rule in evaluation. With several orders the branch's output is averaged over them.
+
+    Raises:
+        ValueError: if ``feed_forward`` is negative.
     """
 
     needs = ("order_key", "tie_colour")
@@ -66,6 +69,8 @@ class GraphMambaLayer(GraphBlock):
         evaluation_ties: TieBreak | None = None,
     ) -> None:
         super().__init__()
+        if feed_forward < 0:
+            raise ValueError(f"feed_forward must be at least 0, got {feed_forward}")
         self.channels = channels
         self.encoder, self.local = encoder, local
         self.ties = ties or RandomTies()

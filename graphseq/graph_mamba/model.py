@@ -53,7 +53,8 @@ class GraphMamba(GraphModel):
         validate: also search features for NaN on every call.
 
     Raises:
-        ValueError: if ``bidirectional`` is none of the three, or a size is not positive.
+        ValueError: if ``bidirectional`` is none of the three, ``feed_forward`` is negative, or another size is
+            not positive.
 
     :meth:`forward` takes ``order_key`` and ``tie_colour`` (see :func:`canonical_colour`), one number a node, as further
     keywords; of an ``order_key`` with several columns, training takes one at random, and evaluation the first. Under

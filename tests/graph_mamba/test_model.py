@@ -148,6 +148,11 @@ def test_a_direction_that_does_not_exist_is_named(unchecked):
         _model(bidirectional="both")
 
 
+def test_a_negative_feed_forward_block_is_named():
+    with pytest.raises(ValueError, match="feed_forward must be at least 0, got -1"):
+        _model(feed_forward=-1)
+
+
 def test_nodes_are_scanned_from_small_key_to_large():
     graph = edgeless_graph(4)
     model = _model(level="node", bidirectional=False, local=False, layers=1, head_layers=1)
