@@ -1,4 +1,4 @@
-"""Peptides-func in a fixed time: each network gets as many epochs as it does in about 25 to 30 minutes of one core.
+"""Peptides-func in a fixed time: each network gets as many epochs as it does in about half an hour of one core.
 
 All share optimiser, batch size, positional encodings, depth, number of parameters and head. What is drawn is the score
 on the validation part over the seconds of the processor; the records hold the test score at the best epoch and the
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
 
     title: str
     epochs: int
-    """That take 25 to 30 minutes of one core."""
+    """That take about half an hour of one core."""
     lr: float = 0.004
     """Attention alone does better with half of it."""
 

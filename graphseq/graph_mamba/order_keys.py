@@ -121,6 +121,18 @@ class FiedlerKey(OrderKey):
         return key
 
 
+def _along(part: nx.Graph) -> tuple[tuple[int, float], list[int], Tensor]:
+    """What a component is sorted by, its nodes, and their entries of the Fiedler vector."""
+    nodes = sorted(part)
+    if len(nodes) == 1:
+        return (1, 0.0), nodes, torch.zeros(1, dtype=torch.float64)
+    place = {node: row for row, node in enumerate(nodes)}
+    edges = torch.tensor([(place[u], place[v]) for u, v in part.edges]).t()
+    values, vectors = lowest_eigenpairs(edges, len(nodes), 2)
+    fiedler = vectors[:, 1]
+    return (len(nodes), float(f"{values[1]:.10g}")), nodes, fiedler * (1 if fiedler.pow(3).sum() >= 0 else -1)
+
+
 @functional_transform("graphseq_depth_first_key")
 class DepthFirstKey(OrderKey):
     """Place in a depth-first walk that enters small branches first, as a SMILES string writes a molecule.
@@ -151,25 +163,27 @@ class DepthFirstKey(OrderKey):
     def key(self, data: Data) -> Tensor:
         graph = to_networkx(data, to_undirected=True, remove_self_loops=True)
         generator = random.Random(self.seed)
-        orders = [self._small_first(graph, data), *(_any_walk(graph, generator) for _ in range(self.samples))]
+        orders = [_small_first_order(graph, data), *(_random_order(graph, generator) for _ in range(self.samples))]
         keys = torch.empty(data.num_nodes, len(orders), dtype=torch.float64)
         for column, order in enumerate(orders):
             keys[order, column] = torch.arange(data.num_nodes, dtype=torch.float64)
         return keys if self.samples else keys[:, 0]
 
-    def _small_first(self, graph: nx.Graph, data: Data) -> list[int]:
-        x = torch.zeros(data.num_nodes, 1) if data.x is None else data.x
-        near, far = (canonical_colour(x, data.edge_index, rounds=rounds).tolist() for rounds in (2, 16))
-        colours = list(zip(near, far, strict=True))
-        walks = [_walk(graph.subgraph(part), colours) for part in nx.connected_components(graph)]
-        walks.sort(key=lambda walk: (len(walk), [colours[node] for node in walk]))
-        return [node for walk in walks for node in walk]
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}(samples={self.samples}, seed={self.seed})"
 
 
-def _walk(part: nx.Graph, colours: list[tuple[int, int]]) -> list[int]:
+def _small_first_order(graph: nx.Graph, data: Data) -> list[int]:
+    """All nodes, component by component."""
+    x = torch.zeros(data.num_nodes, 1) if data.x is None else data.x
+    near, far = (canonical_colour(x, data.edge_index, rounds=rounds).tolist() for rounds in (2, 16))
+    colours = list(zip(near, far, strict=True))
+    walks = [_small_first_walk(graph.subgraph(part), colours) for part in nx.connected_components(graph)]
+    walks.sort(key=lambda walk: (len(walk), [colours[node] for node in walk]))
+    return [node for walk in walks for node in walk]
+
+
+def _small_first_walk(part: nx.Graph, colours: list[tuple[int, int]]) -> list[int]:
     """The nodes of a component, depth first."""
     nodes = list(part)
     distances = shortest_path(nx.to_scipy_sparse_array(part, nodes), unweighted=True)
@@ -187,7 +201,7 @@ def _walk(part: nx.Graph, colours: list[tuple[int, int]]) -> list[int]:
     return list(nx.dfs_preorder_nodes(part, nodes[start], sort_neighbors=small_first))
 
 
-def _any_walk(graph: nx.Graph, generator: random.Random) -> list[int]:
+def _random_order(graph: nx.Graph, generator: random.Random) -> list[int]:
     """All nodes, depth first, starts and branches at random."""
 
     def shuffled(nodes: Iterable[int]) -> list[int]:
@@ -199,15 +213,3 @@ def _any_walk(graph: nx.Graph, generator: random.Random) -> list[int]:
         if start not in walk:
             walk.update(dict.fromkeys(nx.dfs_preorder_nodes(graph, start, sort_neighbors=shuffled)))
     return list(walk)
-
-
-def _along(part: nx.Graph) -> tuple[tuple[int, float], list[int], Tensor]:
-    """What a component is sorted by, its nodes, and their entries of the Fiedler vector."""
-    nodes = sorted(part)
-    if len(nodes) == 1:
-        return (1, 0.0), nodes, torch.zeros(1, dtype=torch.float64)
-    place = {node: row for row, node in enumerate(nodes)}
-    edges = torch.tensor([(place[u], place[v]) for u, v in part.edges]).t()
-    values, vectors = lowest_eigenpairs(edges, len(nodes), 2)
-    fiedler = vectors[:, 1]
-    return (len(nodes), float(f"{values[1]:.10g}")), nodes, fiedler * (1 if fiedler.pow(3).sum() >= 0 else -1)
