@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,7 +39,8 @@ class GraphMambaLayer(GraphBlock):
 
     Args:
         channels: width.
-        encoder: mixes the ordered nodes, called as ``encoder(x, segments)``, residual included.
+        encoder: mixes the ordered nodes, called as ``encoder(x, segments)``, residual included; ``None`` leaves the
+            branch out.
         local: message passing, called as ``local(x, edge_index, edge_attr)``, residual included, returning nodes and
             edges; ``None`` leaves the branch out.
         feed_forward: hidden width of the feed-forward block over ``channels``; 0 for none.
@@ -50,7 +52,7 @@ class GraphMambaLayer(GraphBlock):
         evaluation_ties: the tie rule in evaluation. With several orders the branch's output is averaged over them.
 
     Raises:
-        ValueError: if ``feed_forward`` is negative.
+        ValueError: if ``feed_forward`` is negative, or there is neither branch.
     """
 
     needs = ("order_key", "tie_colour")
@@ -58,7 +60,7 @@ class GraphMambaLayer(GraphBlock):
     def __init__(
         self,
         channels: int,
-        encoder: nn.Module,
+        encoder: nn.Module | None,
         local: nn.Module | None = None,
         *,
         feed_forward: int | float = 2,
@@ -71,15 +73,18 @@ class GraphMambaLayer(GraphBlock):
         super().__init__()
         if feed_forward < 0:
             raise ValueError(f"feed_forward must be at least 0, got {feed_forward}")
+        if encoder is None and local is None:
+            raise ValueError("a layer needs an encoder or a local branch, got neither")
         self.channels = channels
         self.encoder, self.local = encoder, local
         self.ties = ties or RandomTies()
         self.evaluation_ties = evaluation_ties or CanonicalTies()
         self.norm_first = norm_first
-        if not norm_first:
-            if local is not None:
-                self.local_norm = node_norm(norm, channels)
-            self.global_norm = node_norm(norm, channels)
+        branch_norm = nn.Identity if norm_first else partial(node_norm, norm, channels)
+        if local is not None:
+            self.local_norm = branch_norm()
+        if encoder is not None:
+            self.global_norm = branch_norm()
         self.output_norm = node_norm(norm, channels) if feed_forward or not norm_first else nn.Identity()
         self.feed_forward = _feed_forward(channels, feed_forward, dropout) if feed_forward else None
 
@@ -91,6 +96,8 @@ class GraphMambaLayer(GraphBlock):
         Raises:
             ValueError: if ``order_key`` has another shape than ``[nodes]`` or ``[nodes, orders]``.
         """
+        if self.encoder is None:
+            return structure
         order_key, tie_colour = structure.get("order_key"), structure.get("tie_colour")
         if order_key is None:
             order_key = degree(edge_index[0], x.shape[0], dtype=torch.float64)
@@ -125,32 +132,36 @@ class GraphMambaLayer(GraphBlock):
             tie_colour: what :class:`CanonicalTies` reads; from ``x`` and the edges if not given.
             structure: what other blocks need.
         """
-        key = degree(edge_index[0], x.shape[0]) if order_key is None else order_key
-        if self._rule.needs_colour and tie_colour is None:
-            tie_colour = canonical_colour(x, edge_index)
-        mixed = [self._in_order(x, order, segments) for order in self._rule.orders(key, segments, tie_colour)]
-        x_global = mixed[0] if len(mixed) == 1 else torch.stack(mixed).mean(0)
-        if self.local is None:
-            return self._joined(x, x_global), edge_attr
-        x_local, edge_attr = self.local(x, edge_index, edge_attr)
-        return self._joined(x, x_global, x_local), edge_attr
+        branches = []
+        if self.encoder is not None:
+            key = degree(edge_index[0], x.shape[0]) if order_key is None else order_key
+            if self._rule.needs_colour and tie_colour is None:
+                tie_colour = canonical_colour(x, edge_index)
+            orders = self._rule.orders(key, segments, tie_colour)
+            mixed = [self._in_order(self.encoder, x, order, segments) for order in orders]
+            branches.append(self.global_norm(mixed[0] if len(mixed) == 1 else torch.stack(mixed).mean(0)))
+        if self.local is not None:
+            x_local, edge_attr = self.local(x, edge_index, edge_attr)
+            branches.append(self.local_norm(x_local))
+        return self._joined(x, branches), edge_attr
 
-    def _joined(self, x: Tensor, x_global: Tensor, x_local: Tensor | None = None) -> Tensor:
+    def _joined(self, x: Tensor, branches: list[Tensor]) -> Tensor:
         """The branches' results as one, and the feed-forward block on it."""
+        h = branches[0]
+        for branch in branches[1:]:
+            # Each comes with its residual, which is to be there once.
+            h = h + (branch - x if self.norm_first else branch)
         if self.norm_first:
-            h = x_global if x_local is None else x_global + (x_local - x)
             return h if self.feed_forward is None else h + self.feed_forward(self.output_norm(h))
-        h = self.global_norm(x_global)
-        if x_local is not None:
-            h = h + self.local_norm(x_local)
         return self.output_norm(h if self.feed_forward is None else h + self.feed_forward(h))
 
     @property
     def _rule(self) -> TieBreak:
         return self.ties if self.training else self.evaluation_ties
 
-    def _in_order(self, x: Tensor, order: Tensor, segments: Ragged) -> Tensor:
-        mixed = self.encoder(x[order], segments)
+    @staticmethod
+    def _in_order(encoder: nn.Module, x: Tensor, order: Tensor, segments: Ragged) -> Tensor:
+        mixed = encoder(x[order], segments)
         return torch.empty_like(mixed).index_copy(0, order, mixed)
 
     def __repr__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import cycle, islice
+from itertools import cycle
 from typing import Any, Literal
 
 from torch import nn
@@ -38,6 +38,7 @@ class GraphMamba(GraphModel):
             as :class:`~graphseq.sequence.Mamba2`, or a :func:`functools.partial` of it.
         bidirectional: scan both ways (Algorithm 2 of the paper), one way, or ``"alternating"``: one way in a layer, the
             other in the next, at half the cost.
+        scan_every: of this many layers the last has a scan; the others send messages only.
         local: whether there is a message-passing branch, a :class:`~graphseq.nn.GatedGCN`; or makes another, called as
             ``local(channels)``, such as a :func:`functools.partial` of :class:`~graphseq.nn.ResidualConv`.
         norm: ``"batch_norm"`` or ``"layer_norm"``.
@@ -53,8 +54,8 @@ class GraphMamba(GraphModel):
         validate: also search features for NaN on every call.
 
     Raises:
-        ValueError: if ``bidirectional`` is none of the three, ``feed_forward`` is negative, or another size is
-            not positive.
+        ValueError: if ``bidirectional`` is none of the three, ``scan_every`` leaves a layer without any branch or the
+            model without a scan, ``feed_forward`` is negative, or another size is not positive.
 
     :meth:`forward` takes ``order_key`` and ``tie_colour`` (see :func:`canonical_colour`), one number a node, as further
     keywords; of an ``order_key`` with several columns, training takes one at random, and evaluation the first. Under
@@ -83,6 +84,7 @@ class GraphMamba(GraphModel):
         conv_size: int = 4,
         block: Callable[[int], SequenceLayer] = Mamba,
         bidirectional: bool | Literal["alternating"] = True,
+        scan_every: int = 1,
         local: bool | Callable[[int], nn.Module] = True,
         norm: str = "batch_norm",
         norm_first: bool = True,
@@ -97,6 +99,10 @@ class GraphMamba(GraphModel):
     ) -> None:
         if bidirectional not in (True, False, "alternating"):
             raise ValueError(f'bidirectional must be True, False or "alternating", got {bidirectional!r}')
+        if not 1 <= scan_every <= layers:
+            raise ValueError(f"scan_every must be from 1 to the number of layers ({layers}), got {scan_every}")
+        if scan_every > 1 and not local:
+            raise ValueError(f"scan_every must be 1 without a local branch, got {scan_every}")
         one_way = partial(MambaEncoder, norm=norm_first)
         encoders: list[Callable[..., nn.Module]] = [BiMambaEncoder if bidirectional is True else one_way]
         if bidirectional == "alternating":
@@ -105,10 +111,12 @@ class GraphMamba(GraphModel):
             local = partial(GatedGCN, dropout=dropout, norm=norm)
         mamba: dict[str, Any] = {"state_size": state_size, "expand": expand, "conv_size": conv_size, "block": block}
         blocks: list[nn.Module] = [] if tokens is None else [tokens(channels)]
-        blocks += [
-            GraphMambaLayer(
+        ways = cycle(encoders)
+        for layer in range(1, layers + 1):
+            scans = layer % scan_every == 0
+            graph_mamba_layer = GraphMambaLayer(
                 channels,
-                encoder(channels, dropout=dropout, **mamba),
+                next(ways)(channels, dropout=dropout, **mamba) if scans else None,
                 local(channels) if local else None,
                 feed_forward=feed_forward,
                 dropout=dropout,
@@ -117,8 +125,7 @@ class GraphMamba(GraphModel):
                 ties=ties,
                 evaluation_ties=evaluation_ties,
             )
-            for encoder in islice(cycle(encoders), layers)
-        ]
+            blocks.append(graph_mamba_layer)
         super().__init__(
             in_channels,
             out_channels,

@@ -13,6 +13,7 @@ from graphseq.graph_mamba import (
     AveragedTies,
     CanonicalTies,
     GraphMamba,
+    GraphMambaLayer,
     RandomTies,
     gps_mamba,
     graph_mamba_wang,
@@ -132,11 +133,15 @@ def test_direction_decides_which_nodes_a_node_sees(bidirectional, sees):
 
 
 @pytest.mark.parametrize(("silent", "sees"), [(1, [True] * 4 + [False] * 2), (0, [False] * 3 + [True] * 3)])
-def test_alternating_layers_scan_one_way_and_then_the_other(silent, sees):
-    """Each of two layers alone, the other one without a word of what it scanned."""
+@pytest.mark.parametrize("scan_every", [1, 2])
+def test_alternating_layers_scan_one_way_and_then_the_other(scan_every, silent, sees):
+    """Each of two scans alone, the other one without a word of what it read."""
     graph = edgeless_graph(6)
-    model = _model(level="node", bidirectional="alternating", local=False, layers=2, head_layers=1)
-    nn.init.zeros_(model.blocks[silent].encoder.mamba.out_proj.weight)
+    sizes = {"layers": 2 * scan_every, "scan_every": scan_every, "local": scan_every > 1, "head_layers": 1}
+    model = _model(level="node", bidirectional="alternating", **sizes)
+    scans = [block.encoder for block in model.blocks if block.encoder is not None]
+    assert [block.encoder is not None for block in model.blocks] == 2 * ([False] * (scan_every - 1) + [True])
+    nn.init.zeros_(scans[silent].mamba.out_proj.weight)
     x = graph.x.clone().requires_grad_()
     out = model(x, graph.edge_index, None, graph.edge_attr, order_key=torch.arange(6))
     out[3].sum().backward()
@@ -151,6 +156,40 @@ def test_a_direction_that_does_not_exist_is_named(unchecked):
 def test_a_negative_feed_forward_block_is_named():
     with pytest.raises(ValueError, match="feed_forward must be at least 0, got -1"):
         _model(feed_forward=-1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"scan_every": 3, "layers": 2}, r"scan_every must be from 1 to the number of layers \(2\), got 3"),
+        ({"scan_every": 0}, "scan_every must be from 1"),
+        ({"scan_every": 2, "layers": 2, "local": False}, "scan_every must be 1 without a local branch, got 2"),
+    ],
+)
+def test_a_model_without_scans_and_layers_without_branches_are_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        _model(**wrong)
+
+
+def test_a_layer_without_branches_is_named():
+    with pytest.raises(ValueError, match="a layer needs an encoder or a local branch, got neither"):
+        GraphMambaLayer(8, None)
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_a_layer_without_scan_is_its_equations(norm_first):
+    graph, segments = random_graph(9), Ragged.equal(1, 9)
+    layer = _model(level="node", layers=2, scan_every=2, norm_first=norm_first).blocks[0]
+    x, edges = (torch.randn(size, 8, dtype=torch.float64) for size in (9, graph.num_edges))
+    h, expected_edges = layer.local(x, graph.edge_index, edges)
+    if norm_first:
+        expected = h + layer.feed_forward(layer.output_norm(h))
+    else:
+        h = layer.local_norm(h)
+        expected = layer.output_norm(h + layer.feed_forward(h))
+    out, out_edges = layer(x, graph.edge_index, segments, edges)
+    assert out.equal(expected)
+    assert out_edges.equal(expected_edges)
 
 
 def test_nodes_are_scanned_from_small_key_to_large():
