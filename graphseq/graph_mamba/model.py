@@ -15,6 +15,7 @@ from graphseq.graph_mamba.ordering import TieBreak
 from graphseq.nn import GatedGCN, GraphModel, PositionalEncoder
 from graphseq.nn.heads import Level, Pool
 from graphseq.sequence import Mamba, SequenceLayer
+from graphseq.sequence.layer import positive
 
 
 class GraphMamba(GraphModel):
@@ -37,7 +38,7 @@ class GraphMamba(GraphModel):
         block: the sequence model of every scan, made as ``block(channels, state_size=…, expand=…, conv_size=…)``, such
             as :class:`~graphseq.sequence.Mamba2`, or a :func:`functools.partial` of it.
         bidirectional: scan both ways (Algorithm 2 of the paper), one way, or ``"alternating"``: one way in a layer, the
-            other in the next, at half the cost.
+            other in the next one with a scan, at half the cost.
         scan_every: of this many layers the last has a scan; the others send messages only.
         local: whether there is a message-passing branch, a :class:`~graphseq.nn.GatedGCN`; or makes another, called as
             ``local(channels)``, such as a :func:`functools.partial` of :class:`~graphseq.nn.ResidualConv`.
@@ -99,8 +100,9 @@ class GraphMamba(GraphModel):
     ) -> None:
         if bidirectional not in (True, False, "alternating"):
             raise ValueError(f'bidirectional must be True, False or "alternating", got {bidirectional!r}')
-        if not 1 <= scan_every <= layers:
-            raise ValueError(f"scan_every must be from 1 to the number of layers ({layers}), got {scan_every}")
+        positive(layers=layers, scan_every=scan_every)
+        if scan_every > layers:
+            raise ValueError(f"scan_every must be at most the number of layers ({layers}), got {scan_every}")
         if scan_every > 1 and not local:
             raise ValueError(f"scan_every must be 1 without a local branch, got {scan_every}")
         one_way = partial(MambaEncoder, norm=norm_first)

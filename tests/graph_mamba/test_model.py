@@ -161,8 +161,9 @@ def test_a_negative_feed_forward_block_is_named():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"scan_every": 3, "layers": 2}, r"scan_every must be from 1 to the number of layers \(2\), got 3"),
-        ({"scan_every": 0}, "scan_every must be from 1"),
+        ({"scan_every": 3, "layers": 2}, r"scan_every must be at most the number of layers \(2\), got 3"),
+        ({"scan_every": 0}, "scan_every must be at least 1, got 0"),
+        ({"layers": 0}, "layers must be at least 1, got 0"),
         ({"scan_every": 2, "layers": 2, "local": False}, "scan_every must be 1 without a local branch, got 2"),
     ],
 )
