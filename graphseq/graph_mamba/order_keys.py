@@ -152,6 +152,9 @@ class DepthFirstKey(OrderKey):
         samples: number of further walks.
         seed: of those.
 
+    Raises:
+        ValueError: if ``samples`` is negative.
+
     Cost: a component of n nodes takes O(n^2) memory, for the distances between all of them.
     """
 
