@@ -22,8 +22,10 @@ from graphseq.training.repeat import repeat
 from graphseq.training.results import Record
 
 CONFIG = "examples/long_range.yaml"
-MODELS = ("GraphMamba", "GPS", "GIN", "GCN")
+MODELS = ("GraphMamba", "GraphMamba-delta", "GPS", "GIN", "GCN")
 LAYERS = 3
+# A memory whose keys have length one and which overwrites, in place of Mamba-2's, which only fades.
+DELTA_RULE = "{class_path: graphseq.sequence.DeltaNet, init_args: {heads: 2, key_size: 32, conv_size: 1}}"
 TITLES = {
     "ring-transfer": ("Ring", "distance"),
     "clique-path-transfer": ("Clique and path", "distance"),
@@ -46,16 +48,24 @@ class Cell(NamedTuple):
             "tree-neighbors-match": self.size,
         }[self.task]
 
+    @property
+    def models(self) -> list[str]:
+        """On rings and paths Mamba-2's memory is enough."""
+        return [name for name in MODELS if name != "GraphMamba-delta" or self.task == "tree-neighbors-match"]
+
     def words(self, model: str) -> list[str]:
         """Options of ``graphseq repeat``."""
-        tree = self.task == "tree-neighbors-match"
+        tree, mamba = self.task == "tree-neighbors-match", model.startswith("GraphMamba")
         # A convolution on a tree has one layer more than needed, as in the paper.
-        layers = LAYERS if model in ("GraphMamba", "GPS") else self.distance + tree
+        layers = LAYERS if mamba or model == "GPS" else self.distance + tree
         options = f"{{depth: {self.size}}}" if tree else f"{{num_nodes: {self.size}, num_train: 200}}"
-        words = [] if model == "GraphMamba" else [f"--model.network=graphseq.training.baselines.{model}"]
+        words = [] if mamba else [f"--model.network=graphseq.training.baselines.{model}"]
         words += [f"--model.network.init_args.layers={layers}"]
         words += [f"--data.name={self.task}", f"--data.options={options}"]
-        if tree and model == "GraphMamba":
+        if model == "GraphMamba-delta":
+            words += [f"--model.network.init_args.block={DELTA_RULE}"]
+            words += [f"--model.network.init_args.{size}=null" for size in ("state_size", "expand", "conv_size")]
+        if tree and mamba:
             # A new order in every step keeps the network from learning orders by heart.
             words += ["--model.network.init_args.ties=graphseq.graph_mamba.RandomTies"]
         if tree:
@@ -87,7 +97,7 @@ def main(
         sizes: only these.
     """
     for cell in CELLS:
-        for model in models or MODELS:
+        for model in models or cell.models:
             name = f"{cell.task}-{cell.size}-{model}"
             wanted = cell.task in (tasks or TITLES) and cell.size in (sizes or [cell.size])
             if wanted and not (Path(folder) / f"{name}.json").exists():
@@ -119,7 +129,7 @@ def draw(folder: Path) -> None:
             if points:
                 at, means = [point[0] for point in points], [point[1].mean for point in points]
                 spread = [point[1].std or 0.0 for point in points]
-                style = {"marker": "osv^"[place], "zorder": len(MODELS) - place, "label": model}
+                style = {"marker": "osv^D"[place], "zorder": len(MODELS) - place, "label": model}
                 axis.errorbar(at, means, yerr=spread, capsize=2, **style)
         axis.set(title=title, xlabel=unit, ylim=(0, 1.05))
     axes[0].set_ylabel("accuracy")

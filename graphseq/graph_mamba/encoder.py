@@ -13,6 +13,11 @@ from graphseq.scan import Ragged
 from graphseq.sequence import BiMamba, Mamba, SequenceLayer
 
 
+def given(**sizes: int | float | None) -> dict[str, Any]:
+    """Those that are not ``None``; the others stay what the block makes of them."""
+    return {name: size for name, size in sizes.items() if size is not None}
+
+
 class BiMambaEncoder(nn.Module):
     r"""Bidirectional selective encoder, :math:`x + \operatorname{BiMamba}(\operatorname{LN}(x))`.
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from graphseq.graph_mamba.encoder import BiMambaEncoder, MambaEncoder
+from graphseq.graph_mamba.encoder import BiMambaEncoder, MambaEncoder, given
 from graphseq.graph_mamba.layer import GraphMambaLayer
 from graphseq.graph_mamba.ordering import TieBreak
 from graphseq.nn import GatedGCN, GraphModel, PositionalEncoder
@@ -36,7 +36,8 @@ class GraphMamba(GraphModel):
         expand: inner width of Mamba over ``channels``; less than 1 scans fewer channels than a node has.
         conv_size: taps of Mamba's convolution.
         block: the sequence model of every scan, made as ``block(channels, state_size=…, expand=…, conv_size=…)``, such
-            as :class:`~graphseq.sequence.Mamba2`, or a :func:`functools.partial` of it.
+            as :class:`~graphseq.sequence.Mamba2`, or a :func:`functools.partial` of it. Of the three, those that are
+            ``None`` are left out, for a block with other sizes, such as :class:`~graphseq.sequence.DeltaNet`.
         bidirectional: scan both ways (Algorithm 2 of the paper), one way, or ``"alternating"``: one way in a layer, the
             other in the next one with a scan, at half the cost.
         scan_every: of this many layers the last has a scan; the others send messages only.
@@ -80,9 +81,9 @@ class GraphMamba(GraphModel):
         level: Level = "graph",
         channels: int = 64,
         layers: int = 4,
-        state_size: int = 16,
-        expand: int | float = 1,
-        conv_size: int = 4,
+        state_size: int | None = 16,
+        expand: int | float | None = 1,
+        conv_size: int | None = 4,
         block: Callable[[int], SequenceLayer] = Mamba,
         bidirectional: bool | Literal["alternating"] = True,
         scan_every: int = 1,
@@ -111,7 +112,7 @@ class GraphMamba(GraphModel):
             encoders.append(partial(one_way, reverse=True))
         if local is True:
             local = partial(GatedGCN, dropout=dropout, norm=norm)
-        mamba: dict[str, Any] = {"state_size": state_size, "expand": expand, "conv_size": conv_size, "block": block}
+        mamba = {"block": block, **given(state_size=state_size, expand=expand, conv_size=conv_size)}
         blocks: list[nn.Module] = [] if tokens is None else [tokens(channels)]
         ways = cycle(encoders)
         for layer in range(1, layers + 1):

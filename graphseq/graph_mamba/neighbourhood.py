@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn.inits import reset
 
-from graphseq.graph_mamba.encoder import BiMambaEncoder
+from graphseq.graph_mamba.encoder import BiMambaEncoder, given
 from graphseq.graph_mamba.token_encoder import SubgraphEncoder, TokenEncoder
 from graphseq.graph_mamba.tokens import TokenBatch
 from graphseq.graph_mamba.walk_batch import WalkBatch
@@ -43,7 +43,7 @@ class NeighbourhoodEncoder(GraphBlock):
         state_size: states per inner channel of Mamba.
         expand: inner width of Mamba over ``channels``.
         conv_size: taps of Mamba's convolution.
-        block: the sequence model, see :class:`GraphMamba`.
+        block: the sequence model, and which of the three sizes it takes, see :class:`GraphMamba`.
 
     Raises:
         ValueError: if ``s``, ``layers`` or ``block_size`` is below 1.
@@ -58,9 +58,9 @@ class NeighbourhoodEncoder(GraphBlock):
         layers: int = 1,
         dropout: float = 0.0,
         block_size: int = 4096,
-        state_size: int = 16,
-        expand: int | float = 1,
-        conv_size: int = 4,
+        state_size: int | None = 16,
+        expand: int | float | None = 1,
+        conv_size: int | None = 4,
         block: Callable[[int], SequenceLayer] = Mamba,
     ) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class NeighbourhoodEncoder(GraphBlock):
         self.channels, self.s, self.block_size = channels, s, block_size
         self.encoder = encoder(channels)
         self.needs = self.encoder.needs
-        mamba: dict[str, Any] = {"state_size": state_size, "expand": expand, "conv_size": conv_size, "block": block}
+        mamba = {"block": block, **given(state_size=state_size, expand=expand, conv_size=conv_size)}
         self.layers = nn.ModuleList(BiMambaEncoder(channels, dropout=dropout, **mamba) for _ in range(layers))
 
     def reset_parameters(self) -> None:

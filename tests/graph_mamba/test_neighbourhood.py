@@ -24,7 +24,7 @@ from graphseq.graph_mamba import (
 )
 from graphseq.nn import RandomWalkEncoder
 from graphseq.scan import Ragged
-from graphseq.sequence import Mamba, Mamba2
+from graphseq.sequence import DeltaNet, Mamba, Mamba2
 from tests.graph_mamba.graphs import edgeless_graph, random_graph, relabelled, run
 
 SIZES = {"channels": 8, "layers": 1, "state_size": 4, "edge_channels": 2, "norm": "layer_norm"}
@@ -283,16 +283,20 @@ def test_training_takes_one_sampling_in_each_step():
 
 
 @pytest.mark.parametrize("make", [gmn, gps_mamba, graph_mamba_wang])
-def test_another_sequence_model_takes_mambas_place(make):
-    sizes = {"m": 2, "s": 2} if make is gmn else {}
-    blocks = partial(Mamba2, head_size=4)
+@pytest.mark.parametrize(
+    ("block", "arguments", "without"),
+    [(Mamba2, {"head_size": 4}, ()), (DeltaNet, {"heads": 2, "key_size": 3}, ("state_size", "expand", "conv_size"))],
+)
+def test_another_sequence_model_takes_mambas_place(make, block, arguments, without):
+    """And with sizes of its own, if the three of Mamba are ``None``."""
+    sizes = {**SIZES, **({"m": 2, "s": 2} if make is gmn else {}), **dict.fromkeys(without)}
     torch.manual_seed(1)
-    model = make(3, 2, level="node", block=blocks, **sizes, **SIZES).double().eval()
+    model = make(3, 2, level="node", block=partial(block, **arguments), **sizes).double().eval()
     assert not [module for module in model.modules() if isinstance(module, Mamba)]
     # Stage 1, both ways, and the layer; one way in Wang's.
     directions = 1 if make is graph_mamba_wang else 2
     expected = directions * len(model.blocks)
-    assert sum(isinstance(module, Mamba2) for module in model.modules()) == expected
+    assert sum(isinstance(module, block) for module in model.modules()) == expected
     graphs = [ADD(random_graph(9, 0)), ADD(edgeless_graph(4)), ADD(random_graph(1, 1))]
     together = _run(model, graphs)
     torch.testing.assert_close(together, torch.cat([_run(model, [graph]) for graph in graphs]), rtol=1e-10, atol=1e-10)
