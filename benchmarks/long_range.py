@@ -129,7 +129,8 @@ def draw(folder: Path) -> None:
             if points:
                 at, means = [point[0] for point in points], [point[1].mean for point in points]
                 spread = [point[1].std or 0.0 for point in points]
-                style = {"marker": "osv^D"[place], "zorder": len(MODELS) - place, "label": model.replace("-delta", ", delta rule")}
+                label = model.replace("-delta", ", delta rule")
+                style = {"marker": "osv^D"[place], "zorder": len(MODELS) - place, "label": label}
                 axis.errorbar(at, means, yerr=spread, capsize=2, **style)
         axis.set(title=title, xlabel=unit, ylim=(0, 1.05))
     axes[0].set_ylabel("accuracy")
