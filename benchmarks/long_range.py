@@ -119,7 +119,7 @@ def train(cell: Cell, model: str, seeds: str, folder: str, name: str) -> None:
 def draw(folder: Path) -> None:
     """Accuracy over distance, a panel a task."""
     records = {path.stem: Record(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))}
-    figure, axes = plt.subplots(1, len(TITLES), figsize=(10, 3.2), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, len(TITLES), figsize=(11, 3), sharey=True, layout="constrained")
     for axis, (task, (title, unit)) in zip(axes, TITLES.items(), strict=True):
         for place, model in enumerate(MODELS):
             found = [
@@ -130,11 +130,12 @@ def draw(folder: Path) -> None:
                 at, means = [point[0] for point in points], [point[1].mean for point in points]
                 spread = [point[1].std or 0.0 for point in points]
                 label = model.replace("-delta", ", delta rule")
-                style = {"marker": "osv^D"[place], "zorder": len(MODELS) - place, "label": label}
+                style = {"marker": "osv^D"[place], "color": f"C{place}", "zorder": len(MODELS) - place, "label": label}
                 axis.errorbar(at, means, yerr=spread, capsize=2, **style)
-        axis.set(title=title, xlabel=unit, ylim=(0, 1.05))
+        ticks = [cell.distance for cell in CELLS if cell.task == task]
+        axis.set(title=title, xlabel=unit, xticks=ticks, ylim=(0, 1.05))
     axes[0].set_ylabel("accuracy")
-    axes[0].legend(frameon=False, loc="center")
+    figure.legend(*axes[-1].get_legend_handles_labels(), frameon=False, loc="outside right center")
     figure.savefig(folder / "long_range.png", dpi=150)
     plt.close(figure)
 
