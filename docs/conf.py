@@ -69,8 +69,9 @@ nb_execution_timeout = 300
 nb_merge_streams = True
 nb_render_markdown_format = "gfm"
 
-# What the pages' kernels inherit: the command ``graphseq``, this working tree, one look for all pictures, and a kernel
-# that keeps to itself what it has to say about sockets and widgets.
+# What the pages' kernels inherit: the command ``graphseq``, this working tree, one look for all pictures, a kernel that
+# keeps to itself what it has to say about sockets and widgets, and one thread: on a busy machine, threads that wait for
+# each other after every small operation take minutes for a cell of seconds.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
 os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
 os.environ["MATPLOTLIBRC"] = str(HERE / "_static" / "matplotlibrc")
@@ -78,4 +79,5 @@ os.environ["JUPYTER_PATH"] = str(HERE / "_kernels")
 os.environ["COLUMNS"] = "84"
 os.environ["GRAPHSEQ_RESULTS"] = str(HERE / "results")
 os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 logging.getLogger("traitlets").setLevel(logging.WARNING)
