@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
     title: str
     epochs: int
-    """That take 25 minutes of one core, while the other core is as busy."""
+    """That take 25 minutes of one core, or the hour of a long run, while the other core is as busy."""
     lr: float = 0.004
     """GPS learns faster with half of it; GatedGCN does not, and for the last two nothing else was tried."""
 
@@ -41,8 +41,6 @@ ENTRIES = {
     "graph_mamba_wang": Entry("Graph Mamba (Wang et al. 2024)", 27),
     "gmn_light": Entry("GMN", 13),
 }
-
-
 LONG_ENTRIES = {
     "graph_mamba_narrow": Entry("Graph Mamba, narrow scan", 42, lr=0.002),
     "gcn": Entry("GCN", 45, lr=0.002),
