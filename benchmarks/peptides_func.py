@@ -39,7 +39,7 @@ ENTRIES = {
     "gated_gcn": Entry("GatedGCN", 38),
     "gps": Entry("GPS", 13, lr=0.002),
     "graph_mamba_wang": Entry("Graph Mamba (Wang et al. 2024)", 27),
-    "gmn_light": Entry("GMN", 13),
+    "gmn_light": Entry("GMN", 17),
 }
 LONG_ENTRIES = {
     "graph_mamba_narrow": Entry("Graph Mamba, narrow scan", 42, lr=0.002),
