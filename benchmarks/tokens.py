@@ -1,16 +1,31 @@
-"""Sampling of neighbourhood tokens on a power-law graph of 169 thousand nodes: node visits a second, and seconds."""
+"""What neighbourhood tokens cost on power-law graphs: sampling, and the memory of a training step of GMN on all nodes.
 
+The first graph has 169 thousand nodes, as many edges as ogbn-arxiv in both directions, and hubs, whose tokens would have
+the edges of half the graph among them if those were looked for from the nodes. The training step goes through the nodes
+in blocks and computes each block's activations again for the gradient; its memory is that beyond the graph and its tokens.
+"""
+
+import json
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
+from graph_mamba_throughput import SIZES, make, training_step
+from measure import Call, peak_mebibytes
 from torch import Tensor
+from torch_geometric.data import Batch, Data
 from torch_geometric.utils import degree
 
-from graphseq.graph_mamba import neighbourhood_tokens, random_walks
+from graphseq.graph_mamba import AddNeighbourhoodTokens, neighbourhood_tokens, random_walks
 from graphseq.graph_mamba.tokens import tokens_of_walks
 
 NODES, EDGES = 169_343, 2_315_598
+TRAINED = (25_000, 50_000, 100_000)
+CHANNELS = {"in_channels": 16, "out_channels": 10}
 m, M, s = 4, 4, 2
+PATH = Path(__file__).parents[1] / "docs" / "results" / "tokens.json"
 
 
 def power_law_graph(nodes: int, edges: int) -> Tensor:
@@ -20,27 +35,54 @@ def power_law_graph(nodes: int, edges: int) -> Tensor:
     return torch.cat([pairs, pairs.flip(0)], dim=1)
 
 
-def main() -> None:
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    """What it returns, and its seconds."""
+    begin = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - begin
+
+
+def sampling() -> dict[str, Any]:
+    """Node visits a second, and the seconds of tokens of the largest length and of all lengths."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     edge_index = power_law_graph(NODES, EDGES)
-    hub = int(degree(edge_index[0], NODES).max())
-    print(f"{NODES:,} nodes, {EDGES:,} edges, largest degree {hub:,}, {torch.get_num_threads()} threads")
-
     start = torch.arange(NODES).repeat_interleave(s * M)
-    begin = time.perf_counter()
-    walks = random_walks(edge_index, start, m, NODES, generator=generator)
-    walked = time.perf_counter() - begin
-    print(f"walks of {m} steps: {walks.numel() / walked / 1e6:.1f} million node visits a second")
+    walks, walked = timed(lambda: random_walks(edge_index, start, m, NODES, generator=generator))
+    one, united = timed(lambda: tokens_of_walks([walks.view(NODES, s, M, m + 1)], edge_index, NODES))
+    every, seconds = timed(lambda: neighbourhood_tokens(edge_index, NODES, m, M, s, generator=generator))
+    return {
+        "nodes": NODES,
+        "edges": EDGES,
+        "largest_degree": int(degree(edge_index[0], NODES).max()),
+        "visits_per_second": walks.numel() / walked,
+        "one_length": {"seconds": walked + united, "tokens": str(one)},
+        "all_lengths": {"seconds": seconds, "tokens": str(every)},
+    }
 
-    begin = time.perf_counter()
-    tokens = tokens_of_walks([walks.view(NODES, s, M, m + 1)], edge_index, NODES)
-    united = time.perf_counter() - begin
-    print(f"tokens of length {m}: {walked + united:.1f} s, {tokens}")
 
-    begin = time.perf_counter()
-    tokens = neighbourhood_tokens(edge_index, NODES, m, M, s, generator=generator)
-    print(f"tokens of all lengths: {time.perf_counter() - begin:.1f} s, {tokens}")
+def fresh_step(nodes: int) -> Call:
+    """A training step of GMN on one graph of the same density."""
+    torch.manual_seed(0)
+    edge_index = power_law_graph(nodes, nodes * EDGES // NODES)
+    graph = Data(x=torch.randn(nodes, CHANNELS["in_channels"]), edge_index=edge_index, num_nodes=nodes)
+    batch = Batch.from_data_list([AddNeighbourhoodTokens(m, M, s, seed=0)(graph)])
+    return training_step(make("GMN", CHANNELS), batch)
+
+
+def main() -> None:
+    result = {
+        "benchmark": "neighbourhood tokens on power-law graphs",
+        "m, M, s": [m, M, s],
+        **SIZES,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "sampling": sampling(),
+        "training_step_peak_mib": {str(nodes): peak_mebibytes(fresh_step, nodes) for nodes in TRAINED},
+        "command": f"OMP_NUM_THREADS={torch.get_num_threads()} python benchmarks/tokens.py",
+    }
+    PATH.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ class GraphMamba(GraphModel):
             ``tokens(channels)``, such as ``partial(NeighbourhoodEncoder, s=2)``; none means node tokens.
         pool: how a graph's nodes are pooled.
         head_layers: depth of the head.
+        recompute: whether layers are computed again for the gradient, see :class:`~graphseq.nn.GraphModel`.
         validate: also search features for NaN on every call.
 
     Raises:
@@ -97,6 +98,7 @@ class GraphMamba(GraphModel):
         tokens: Callable[[int], nn.Module] | None = None,
         pool: Pool = "mean",
         head_layers: int = 2,
+        recompute: bool = False,
         validate: bool = False,
     ) -> None:
         if bidirectional not in (True, False, "alternating"):
@@ -140,5 +142,6 @@ class GraphMamba(GraphModel):
             dropout=dropout,
             pool=pool,
             head_layers=head_layers,
+            recompute=recompute,
             validate=validate,
         )

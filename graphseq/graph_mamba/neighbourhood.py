@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn.inits import reset
 
 from graphseq.graph_mamba.encoder import BiMambaEncoder, given
 from graphseq.graph_mamba.token_encoder import SubgraphEncoder, TokenEncoder
 from graphseq.graph_mamba.tokens import TokenBatch
 from graphseq.graph_mamba.walk_batch import WalkBatch
-from graphseq.nn import GraphBlock
+from graphseq.nn import GraphBlock, recomputed
 from graphseq.scan import Ragged
 from graphseq.sequence import Mamba, SequenceLayer
 
@@ -48,6 +47,8 @@ class NeighbourhoodEncoder(GraphBlock):
     Raises:
         ValueError: if ``s``, ``layers`` or ``block_size`` is below 1.
     """
+
+    recomputes = True
 
     def __init__(
         self,
@@ -129,7 +130,7 @@ class NeighbourhoodEncoder(GraphBlock):
         for first in range(0, nodes, self.block_size):
             block = tokens.block(first, min(first + self.block_size, nodes))
             if torch.is_grad_enabled() and nodes > self.block_size:
-                rows.append(checkpoint(self._last_row, x, edge_attr, block, use_reentrant=False))
+                rows.append(recomputed(self._last_row, x, edge_attr, block, owner=self))
             else:
                 rows.append(self._last_row(x, edge_attr, block))
         return torch.cat(rows), edge_attr

@@ -8,6 +8,7 @@ from graphseq.nn.image import ImageModel
 from graphseq.nn.model import GraphModel
 from graphseq.nn.norm import node_norm
 from graphseq.nn.positional import LaplacianEncoder, PositionalEncoder, RandomWalkEncoder
+from graphseq.nn.recompute import recomputed
 from graphseq.nn.residual_conv import ResidualConv
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "ResidualConv",
     "feature_encoder",
     "node_norm",
+    "recomputed",
 ]

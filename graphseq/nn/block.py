@@ -17,6 +17,9 @@ class GraphBlock(nn.Module):
     needs: tuple[str, ...] = ()
     """Keys of ``Data`` that enter ``structure`` where the data have them."""
 
+    recomputes: bool = False
+    """Whether the block computes its activations again for the gradient by itself, part by part."""
+
     def prepare(self, structure: dict[str, Any], x: Tensor, edge_index: Tensor) -> dict[str, Any]:
         """``structure`` with what this block needs, from the raw features and the edges of the batch."""
         return structure

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import elu
-from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn.inits import reset
 
+from graphseq.nn import recomputed
 from graphseq.spen.blocks import Blocks
 from graphseq.spen.group import Group, Symmetric
 from graphseq.spen.incidence import Incidence
@@ -220,7 +220,7 @@ class SPENLayer(nn.Module):
         again = torch.is_grad_enabled() and len(nets.parts) > 1
         for part in nets.parts:
             if again:
-                new_pair, new_node = checkpoint(self._on, pair, node, part, use_reentrant=False)
+                new_pair, new_node = recomputed(self._on, pair, node, part, owner=self)
             else:
                 new_pair, new_node = self._on(pair, node, part)
             total_pair = total_pair + nets.inject_pairs(new_pair, part)

@@ -209,7 +209,7 @@ def test_blocks_are_computed_again_with_the_same_chance(monkeypatch):
     for keep in (False, True):
         if keep:
             monkeypatch.setattr(
-                "graphseq.graph_mamba.neighbourhood.checkpoint", lambda last_row, *inputs, **options: last_row(*inputs)
+                "graphseq.graph_mamba.neighbourhood.recomputed", lambda last_row, *inputs, **options: last_row(*inputs)
             )
         torch.manual_seed(2)
         stage = NeighbourhoodEncoder(8, 2, state_size=4, block_size=4, dropout=0.5).double().train()
