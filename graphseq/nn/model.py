@@ -132,7 +132,7 @@ class GraphModel(nn.Module):
         self, h: Tensor, edge_index: Tensor, segments: Ragged, e: Tensor, structure: dict[str, Any]
     ) -> Tensor:
         for block in self.blocks:
-            if self.recompute and torch.is_grad_enabled() and not getattr(block, "recomputes", False):
+            if self.recompute and not getattr(block, "recomputes", False):
                 h, e = recomputed(block, h, edge_index, segments, e, owner=block, **structure)
             else:
                 h, e = block(h, edge_index, segments, e, **structure)
