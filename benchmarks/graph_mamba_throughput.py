@@ -103,7 +103,7 @@ def make(name: str, channels: dict[str, Any]) -> nn.Module:
         return GPS(**channels, **SIZES)
     if name == "GMN":
         return gmn(**channels, **SIZES, m=4, s=2)
-    model = GraphMamba(**channels, **SIZES)
+    model = GraphMamba(**channels, **SIZES, recompute=name == "recomputed")
     return padded(model) if name == "padded" else model
 
 
@@ -150,7 +150,7 @@ def memory() -> dict[str, dict[str, float]]:
     """Peak of a training step in MiB, by model and number of nodes."""
     return {
         name: {str(nodes): peak_mebibytes(fresh_step, name, nodes) for nodes in NODES}
-        for name in ("Graph Mamba", "GPS")
+        for name in ("Graph Mamba", "recomputed", "GPS")
     }
 
 
