@@ -9,7 +9,6 @@ the test score at the best epoch and the commands. Run it with ``OMP_NUM_THREADS
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -79,10 +78,9 @@ def train(network: str, entry: Entry, seed: int, folder: Path, options: list[str
     name = f"{network}-{seed}"
     configs = [f"--config=examples/{config}.yaml" for config in (*CONFIGS, f"networks/{network}")]
     words = [*configs, f"--trainer.max_epochs={entry.epochs}", f"--model.lr={entry.lr}"]
-    words += [f"--seeds={seed}", f"--name={name}"]
+    words += [f"--seeds={seed}", f"--name={name}", f"--title={entry.title}"]
     quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     record = repeat([*words, f"--results={folder}", *quiet, *options])
-    dataclasses.replace(record, model=entry.title).write(folder, name)
     # The row of the test has neither.
     history = read_history(Path(record.runs[0]) / "metrics.csv")[["cpu_seconds", "val/ap"]].dropna()
     seconds, scores = history["cpu_seconds"].tolist(), history["val/ap"].tolist()

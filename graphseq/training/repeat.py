@@ -17,16 +17,17 @@ def repeat(words: Sequence[str]) -> Record:
     """Fit and test a configuration for every pair of a seed and a split, and write the record.
 
     Args:
-        words: the options of ``graphseq fit``, with ``--seeds``, ``--splits``, ``--name`` and ``--results``.
+        words: the options of ``graphseq fit``, with ``--seeds``, ``--splits``, ``--name``, ``--title`` and
+            ``--results``.
     """
     command = shlex.join(["graphseq", "repeat", *words])
     plan = _Plan(words, run=False).config.as_dict()
     plan.pop("config", None)
     seeds, splits = plan.pop("seeds"), plan.pop("splits")
-    name, folder = plan.pop("name"), plan.pop("results")
+    name, title, folder = plan.pop("name"), plan.pop("title"), plan.pop("results")
     # A series has one split.
     runs = [_fit(plan, seed, split) for seed, split in itertools.product(seeds, splits or [plan["data"].get("split")])]
-    record = _record(runs, command, seeds)
+    record = _record(runs, command, seeds, title)
     path = record.write(folder, name or runs[0].folder.name)
     print(f"{record.metric} {record.value} over {len(runs)} runs, in {path}")
     return record
@@ -40,6 +41,7 @@ class _Plan(GraphCLI):
         parser.add_argument("--seeds", type=integers, default=[0, 1, 2], help="Seeds, as 0,1,2.")
         parser.add_argument("--splits", type=integers, default=[], help="Splits, as 0,1; that of the data if none.")
         parser.add_argument("--name", type=str, default=None, help="Name of the record.")
+        parser.add_argument("--title", type=str, default=None, help="Of the model in the record; its class if none.")
         parser.add_argument("--results", type=str, default="docs/results", help="Folder of the records.")
 
 
@@ -54,8 +56,9 @@ def _fit(plan: dict[str, Any], seed: int, split: int | None) -> GraphCLI:
     return GraphCLI({"subcommand": "fit", "fit": config}, suffix=suffix)
 
 
-def _record(runs: list[GraphCLI], command: str, seeds: list[int]) -> Record:
+def _record(runs: list[GraphCLI], command: str, seeds: list[int], title: str | None) -> Record:
     first = runs[0]
+    network = first.model.network
     outcomes = [cli.folder.outcome for cli in runs]
     result = first.model.result(first.datamodule)
     further = {name for name in outcomes[0]["test"] if name not in (result["metric"], "loss", "score")}
@@ -63,7 +66,7 @@ def _record(runs: list[GraphCLI], command: str, seeds: list[int]) -> Record:
         [outcome["test"][result["metric"]] for outcome in outcomes],
         **result,
         split=", ".join(sorted({str(getattr(cli.datamodule, "split", "by time")) for cli in runs})),
-        model=getattr(first.model.network, "title", type(first.model.network).__name__),
+        model=title or getattr(network, "title", type(network).__name__),
         seeds=seeds,
         params=outcomes[0]["parameters"],
         budget=f"{first.trainer.max_epochs} epochs",

@@ -108,9 +108,10 @@ def _hears(network, variates):
 
 def test_what_has_nothing_to_train_is_recorded_like_the_rest(workplace):
     given = ["--config", str(EXAMPLES / "flow.yaml"), "--config", str(EXAMPLES / "networks/repeat.yaml"), *QUIET]
-    main(["repeat", *given, "--data.options.rows", "150", "--seeds", "0", "--name", "repeat"])
+    main(["repeat", *given, "--data.options.rows", "150", "--seeds", "0", "--title", "naive", "--name", "last"])
     (record,) = read_records("docs/results")
     assert (record.dataset, record.metric, record.params, record.maximize) == ("flow", "mse", 0, False)
+    assert record.model == "naive"
     assert len(record.validation) == len(record.further["mae"]) == 1
 
 
