@@ -39,21 +39,20 @@ for name, network in networks.items():
     end = run.outcome
     print(f"{name:<24}{end['parameters']:>12,}{end['seconds']:>9.1f}{end['test']['accuracy']:>15.3f}")
 
-axes = (curves := Figure(figsize=(6, 3.5), layout="constrained")).subplots()
-for name, history in histories.items():
-    axes.plot(history.index + 1, history["val/accuracy"], marker="o", markersize=3, label=name)
-axes.axhline(0.2, color="0.6", linestyle="--", label="chance")
-axes.set(title="Ring transfer, 20 nodes", xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.05))
-axes.legend(loc="center right", frameon=False)
-curves.savefig(folder / "curves.png", dpi=120)
-
+figure = Figure(figsize=(9.5, 3.5), layout="constrained")
+picture, curves = figure.subplots(1, 2, width_ratios=[3.5, 6])
 ring = to_networkx(example := data.benchmark.test[0], to_undirected=True)
-axes = (picture := Figure(figsize=(4.5, 4.5), layout="constrained")).subplots()
-nx.draw(ring, places := nx.circular_layout(ring), ax=axes, node_size=120, node_color="0.8", edge_color="0.6")
+nx.draw(ring, places := nx.circular_layout(ring), ax=picture, node_size=100, node_color="0.8", edge_color="0.6")
 for role, colour in {"holder": "tab:orange", "reader": "tab:green"}.items():
     node = example[f"{role}_index"].tolist()
-    nx.draw_networkx_nodes(ring, places, node, ax=axes, node_size=260, node_color=colour, label=role)
-axes.set_title("The reader must name the holder's class")
-axes.legend(loc="center", frameon=False, markerscale=0.6, labelspacing=0.8)
-picture.savefig(folder / "ring.png", dpi=120)
-print(f"pictures: {folder / 'curves.png'}, {folder / 'ring.png'}")
+    nx.draw_networkx_nodes(ring, places, node, ax=picture, node_size=200, node_color=colour, label=role)
+picture.set_title("The reader must name the holder's class", fontsize=10)
+picture.set_aspect("equal")
+picture.legend(loc="center", frameon=False, markerscale=0.6, labelspacing=0.8)
+for name, history in histories.items():
+    curves.plot(history.index + 1, history["val/accuracy"], marker="o", markersize=3, label=name)
+curves.axhline(0.2, color="0.6", linestyle="--", label="chance")
+curves.set(title="Ring transfer, 20 nodes", xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.05))
+curves.legend(loc="upper left", frameon=False)
+figure.savefig(folder / "ring_transfer.png", dpi=120)
+print(f"picture: {folder / 'ring_transfer.png'}")
