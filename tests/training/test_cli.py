@@ -81,6 +81,19 @@ def test_repeat_records_mean_and_deviation_over_seeds(workplace):
     assert record.command == "graphseq repeat --config config.yaml --seeds 0,1 --name ring"
 
 
+def test_seeds_can_be_added_later(workplace):
+    """What has ended is not trained again."""
+    words = ["repeat", "--config", "config.yaml", "--run.version", "v", "--name", "ring", "--resume"]
+    main([*words, "--seeds", "0"])
+    checkpoint = Path("runs/ring/v_seed0_split0/checkpoints/last.ckpt")
+    written = checkpoint.stat().st_mtime_ns
+    main([*words, "--seeds", "0,1"])
+    (record,) = read_records("docs/results")
+    assert record.seeds == [0, 1]
+    assert len(set(record.epochs)) == 1
+    assert checkpoint.stat().st_mtime_ns == written
+
+
 def test_runs_that_start_together_keep_apart(workplace, monkeypatch):
     monkeypatch.setattr("time.strftime", lambda _: "noon")
     monkeypatch.setattr(GraphCLI, "fit", lambda *_, **__: None)
