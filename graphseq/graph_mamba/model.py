@@ -42,11 +42,12 @@ class GraphMamba(GraphModel):
             other in the next one with a scan, at half the cost.
         scan_every: of this many layers the last has a scan; the others send messages only.
         local: whether there is a message-passing branch, a :class:`~graphseq.nn.GatedGCN`; or makes another, called as
-            ``local(channels)``, such as a :func:`functools.partial` of :class:`~graphseq.nn.ResidualConv`.
+            ``local(channels)``, such as a :func:`functools.partial` of :class:`~graphseq.nn.ResidualConv`, with a norm
+            and dropout of its own.
         norm: ``"batch_norm"`` or ``"layer_norm"``.
         norm_first: normalise what a layer's branches read, or else their sums, see :class:`GraphMambaLayer`.
         feed_forward: hidden width of the feed-forward blocks over ``channels``; 0 for none.
-        dropout: in every branch, the feed-forward blocks and the head.
+        dropout: in the scans, the gated convolution, the feed-forward blocks and the head.
         ties: the tie rule in training, random if not given.
         evaluation_ties: the tie rule in evaluation, canonical if not given.
         tokens: makes what turns each node's neighbourhood into a vector before the layers, called as
