@@ -90,7 +90,11 @@ def peptides() -> tuple[Batch, dict[str, Any]]:
 def generated(nodes: int) -> tuple[Batch, dict[str, Any]]:
     """One sparse random graph, four edges a node."""
     torch.manual_seed(0)
-    edge_index = to_undirected(torch.randint(nodes, (2, 2 * nodes)))
+    return with_tokens(to_undirected(torch.randint(nodes, (2, 2 * nodes))), nodes)
+
+
+def with_tokens(edge_index: Tensor, nodes: int) -> tuple[Batch, dict[str, Any]]:
+    """A graph with random features and its tokens, and what a model needs to know of it."""
     graph = Data(x=torch.randn(nodes, 16), edge_index=edge_index, num_nodes=nodes)
     batch = Batch.from_data_list([AddNeighbourhoodTokens(4, 4, 2, seed=0)(graph)])
     return batch, {"in_channels": 16, "out_channels": 10}

@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from graph_mamba_throughput import SIZES, make, training_step
+from graph_mamba_throughput import SIZES, make, training_step, with_tokens
 from measure import Call, peak_mebibytes
 from torch import Tensor
-from torch_geometric.data import Batch, Data
 from torch_geometric.utils import degree
 
-from graphseq.graph_mamba import AddNeighbourhoodTokens, neighbourhood_tokens, random_walks
+from graphseq.graph_mamba import neighbourhood_tokens, random_walks
 from graphseq.graph_mamba.tokens import tokens_of_walks
 
 NODES, EDGES = 169_343, 2_315_598
 KEPT, RECOMPUTED = (25_000, 50_000), (25_000, 50_000, 100_000)
-CHANNELS = {"in_channels": 16, "out_channels": 10}
 m, M, s = 4, 4, 2
 PATH = Path(__file__).parents[1] / "docs" / "results" / "tokens.json"
 
@@ -63,10 +61,8 @@ def sampling() -> dict[str, Any]:
 def fresh_step(nodes: int, recompute: bool) -> Call:
     """A training step of GMN on one graph of the same density."""
     torch.manual_seed(0)
-    edge_index = power_law_graph(nodes, nodes * EDGES // NODES)
-    graph = Data(x=torch.randn(nodes, CHANNELS["in_channels"]), edge_index=edge_index, num_nodes=nodes)
-    batch = Batch.from_data_list([AddNeighbourhoodTokens(m, M, s, seed=0)(graph)])
-    return training_step(make("GMN", {**CHANNELS, "recompute": recompute}), batch)
+    batch, channels = with_tokens(power_law_graph(nodes, nodes * EDGES // NODES), nodes)
+    return training_step(make("GMN", {**channels, "recompute": recompute}), batch)
 
 
 def memory() -> dict[str, dict[str, float]]:

@@ -82,7 +82,7 @@ def test_tokens_are_computed_again_once():
     assert len(calls) == 2 * -(-batch.num_nodes // 4)
 
 
-def test_nothing_is_computed_again_without_gradients():
+def test_predictions_without_gradients_are_the_same():
     batch, model = _batch(), _model(GraphMamba, True, state_size=4).eval()
     with torch.no_grad():
         out = model(batch.x, batch.edge_index, batch.batch, batch.edge_attr, batch_size=3)
