@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch_geometric.nn import MLP
-from torch_geometric.utils import segment
+from torch_geometric.utils import scatter
 
 from graphseq.scan import Ragged
 
@@ -64,7 +64,8 @@ class GraphHead(nn.Module):
     def forward(
         self, x: Float[Tensor, "nodes channels"], segments: Ragged, edge_label_index: Tensor | None = None
     ) -> Float[Tensor, "graphs out"]:
-        return self.mlp(segment(x, segments.ptr, reduce=self.pool))
+        # Not `segment`: PyTorch's reduction over segments has no second derivative and no forward mode.
+        return self.mlp(scatter(x, segments.segment, dim_size=segments.num_segments, reduce=self.pool))
 
 
 class EdgeHead(nn.Module):

@@ -57,7 +57,7 @@ class PackedColumns(Columns):
 
     def __init__(self, segments: Ragged) -> None:
         self._segments = segments
-        self.graphs, self.size = segments.num_segments, int(segments.lengths.max()) if segments.num_segments else 0
+        self.graphs, self.size = segments.num_segments, segments.longest
 
     def one_hot(self, like: Tensor) -> Tensor:
         column = self._place - self._segments.segment * self.size

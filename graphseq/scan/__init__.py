@@ -1,4 +1,4 @@
-"""The scan backend: linear recurrences over the links of a topology. Imports torch only."""
+"""The scan backend: linear recurrences over the links of a topology. Imports torch, NumPy and SciPy."""
 
 from graphseq.scan._dispatch import available_backends, use_backend
 from graphseq.scan.conv import causal_conv

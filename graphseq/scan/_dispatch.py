@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphseq.scan import native, reference, torch_backend, triton
+from graphseq.scan.topology import refuse_tracing
 
 # Best first. A backend is a module with AVAILABLE, accepts(tensor) and one function for each operation that it has.
 _BACKENDS: dict[str, ModuleType] = {
@@ -21,6 +22,8 @@ _BACKENDS: dict[str, ModuleType] = {
     "torch": torch_backend,
     "reference": reference,
 }
+# Their kernels read memory, which the tensors of torch.func's transforms do not have.
+_COMPILED = ("native", "triton")
 # Not timed on a GPU yet, so never taken unasked.
 _ON_REQUEST = ("triton",)
 _chosen: ContextVar[str | None] = ContextVar("graphseq_backend", default=None)
@@ -73,10 +76,15 @@ def use_backend(name: str) -> Iterator[None]:
 
 def operation(name: str, tensor: Tensor) -> Callable:
     """The function that runs operation ``name`` on tensors like this one."""
+    refuse_tracing()
     chosen = _choice()
     if chosen is not None:
         if not hasattr(_BACKENDS[chosen], name):
             raise NotImplementedError(f"backend {chosen!r} has no {name}")
+        if chosen in _COMPILED and torch._C._are_functorch_transforms_active():
+            raise NotImplementedError(
+                f"backend {chosen!r} does not run {name} inside torch.func's transforms: choose 'torch', or none"
+            )
         if not _BACKENDS[chosen].accepts(tensor):
             raise NotImplementedError(f"backend {chosen!r} does not run on {tensor.device} in {tensor.dtype}")
         return getattr(_BACKENDS[chosen], name)

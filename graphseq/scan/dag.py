@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import torch
 from torch import Tensor
 
+from graphseq.scan._structure import apart, derived
 from graphseq.scan.schedule import DagOrder, Schedule, levels
 
 
@@ -30,6 +29,7 @@ class Dag:
     Cost: a few linear passes on the CPU.
     """
 
+    @apart
     def __init__(self, edge_index: Tensor, num_states: int, *, order: DagOrder | None = None) -> None:
         check_links(edge_index, num_states)
         if order is None:
@@ -39,7 +39,7 @@ class Dag:
         self._num_states, self._reversed = num_states, False
         self._flipped: Dag | None = None
 
-    @cached_property
+    @derived
     def edge_index(self) -> Tensor:
         """Links, ``[2, num_links]``."""
         links = self._schedule.edge_index
@@ -75,7 +75,7 @@ class Dag:
         """Number of states on the longest path."""
         return int(self._schedule.level.max()) + 1 if self._num_states else 0
 
-    @cached_property
+    @derived
     def level(self) -> Tensor:
         """Links on the longest path that ends at each state, ``[num_states]``: a topological order."""
         if not self._reversed:
@@ -98,6 +98,7 @@ class Dag:
             self._flipped._flipped = self
         return self._flipped
 
+    @apart
     def to(self, device: torch.device | str) -> Dag:
         """The same topology on another device."""
         return self._like(self._schedule.to(device), self._reversed)

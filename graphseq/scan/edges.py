@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphseq.scan._structure import apart
 from graphseq.scan.crossings import Crossings
 from graphseq.scan.dag import Dag, check_links
 from graphseq.scan.schedule import DagOrder, Schedule, ranges
@@ -45,6 +46,7 @@ class LineGraph(_EdgeStates):
             ``order`` is that of another graph.
     """
 
+    @apart
     def __init__(
         self,
         edge_index: Tensor,
@@ -131,6 +133,7 @@ class IncidenceGraph(_EdgeStates):
             another graph.
     """
 
+    @apart
     def __init__(self, edge_index: Tensor, num_nodes: int, *, order: DagOrder | None = None) -> None:
         check_links(edge_index, num_nodes)
         self.node_edge_index, self.num_nodes = edge_index, num_nodes

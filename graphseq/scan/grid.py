@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import torch
 from torch import Tensor
 
+from graphseq.scan._structure import apart, derived
 from graphseq.scan.dag import Dag
 
 
@@ -80,6 +79,27 @@ class Grid:
         """Two for each cell."""
         return 2 * self.batch * self.height * self.width
 
+    @derived
+    def entered(self) -> Tensor:
+        """Whether a state arrives in a cell along its row, and along its column, ``[2, height, width]``."""
+        first = -1 if self.reversed else 0
+        row, column = torch.arange(self.height, device=self.device), torch.arange(self.width, device=self.device)
+        along_row = (column != first % max(1, self.width)).expand(self.height, self.width)
+        along_column = (row != first % max(1, self.height))[:, None].expand(self.height, self.width)
+        return torch.stack([along_row, along_column])
+
+    @apart
+    def unread_decays(self, exchanged: bool) -> Tensor:
+        """Where the two decays of :func:`grid_selective_scan` meet no state, ``[2, 1, height, width, 1]``.
+
+        Args:
+            exchanged: whether each decay may meet both states of a cell, rather than its own only.
+        """
+        entered = self.entered
+        if exchanged:
+            entered = entered.any(0).expand(2, self.height, self.width)
+        return ~entered[:, None, :, :, None]
+
     def reverse(self) -> Grid:
         """The same grid, scanned from its last cell."""
         if self._flipped is None:
@@ -98,7 +118,7 @@ class Grid:
         """
         return self._dag
 
-    @cached_property
+    @derived
     def _dag(self) -> Dag:
         return Dag(torch.stack([self._links[0], self._links[1]]), self.num_states)
 
@@ -107,7 +127,7 @@ class Grid:
         """Row of ``decay``, seen as ``[4 · batch · height · width, *channels]``, of each link of :meth:`to_dag`."""
         return self._links[2]
 
-    @cached_property
+    @derived
     def _links(self) -> tuple[Tensor, Tensor, Tensor]:
         shape = (self.batch, self.height, self.width)
         cells = self.batch * self.height * self.width

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from graphseq.scan import _check, _dispatch
+from graphseq.scan._attached import attached_to
 from graphseq.scan.product_tree import Scaled, scaled
 from graphseq.scan.semiring import Semiring, SumProduct
 from graphseq.scan.topology import Ragged
@@ -134,7 +135,11 @@ def _scans(
             _check.shape(name, start, (topology.num_segments, *inner))  # type: ignore[arg-type]
     out_dtype = matrices.dtype
     wide = dict(zip(given, _check.widened(**given), strict=True))
+    if topology.occupied.numel() < topology.num_segments:
+        # What would enter a segment without a row is not read: in normal form it might be NaN, and so its gradient.
+        empty = topology.lengths.eq(0).view(-1, 1, 1)
+        wide = {name: x if name == "matrices" or x is None else x.masked_fill(empty, 0) for name, x in wide.items()}
     leaves = scaled(wide["matrices"], semiring, log_scale)
     ends = [(reversed, None if start is None else scaled(wide[name], semiring)) for name, reversed, start in starts]
     found = _dispatch.operation("matrix_scan", leaves.values)(leaves, topology, semiring, ends)
-    return [Scaled(values.to(out_dtype), log) for values, log in found]
+    return [Scaled(attached_to(values.to(out_dtype), *wide.values()), log) for values, log in found]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphseq.scan._structure import kept
 from graphseq.scan.semiring import Semiring
 from graphseq.scan.topology import Ragged
 
@@ -64,7 +65,7 @@ class ProductTree:
     def __init__(self, leaves: Scaled, topology: Ragged, semiring: Semiring) -> None:
         self.semiring = semiring
         self.topology = topology
-        self.steps = _steps(topology)
+        self.steps = _steps(topology.reverse() if topology.reversed else topology)
         self.levels = [leaves]
         for step in self.steps:
             below = self.levels[-1]
@@ -131,16 +132,14 @@ class _Step(NamedTuple):
     backward: _Side
 
 
+@kept
 def _steps(topology: Ragged) -> list[_Step]:
     """The tree's structure, which is the same in both directions."""
-    forward = topology.reverse() if topology.reversed else topology
-    if "product_tree" not in forward.cache:
-        steps, ptr = [], np.asarray(forward.bounds)
-        while ptr.size > 1 and np.diff(ptr).max() > 1:
-            step, ptr = _step(ptr, forward.device)
-            steps.append(step)
-        forward.cache["product_tree"] = steps
-    return forward.cache["product_tree"]
+    steps, ptr = [], np.asarray(topology.bounds)
+    while ptr.size > 1 and np.diff(ptr).max() > 1:
+        step, ptr = _step(ptr, topology.device)
+        steps.append(step)
+    return steps
 
 
 def _step(ptr: np.ndarray, device: torch.device) -> tuple[_Step, np.ndarray]:

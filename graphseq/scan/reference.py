@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu, softplus
 
+from graphseq.scan._attached import attached
 from graphseq.scan.dag import Dag
 from graphseq.scan.edges import LineGraph
 from graphseq.scan.grid import Grid
@@ -23,6 +24,7 @@ def accepts(tensor: Tensor) -> bool:
     return True
 
 
+@attached
 def linear_scan(decay: Tensor, source: Tensor, topology: Ragged, initial: Tensor | None) -> Tensor:
     """``h[t] = decay[t] * h[before t] + source[t]``, state by state."""
     states: list[Tensor] = [source.new_empty(0)] * topology.num_states
@@ -34,6 +36,7 @@ def linear_scan(decay: Tensor, source: Tensor, topology: Ragged, initial: Tensor
     return torch.stack(states) if states else source.clone()
 
 
+@attached
 def causal_conv(x: Tensor, weight: Tensor, bias: Tensor | None, activate: bool, topology: Ragged) -> Tensor:
     """``y[t] = bias + the sum of weight[-1 - j] * x[j steps before t]``, entry by entry."""
     sums: list[Tensor] = [x.new_empty(0)] * topology.num_states
@@ -46,6 +49,7 @@ def causal_conv(x: Tensor, weight: Tensor, bias: Tensor | None, activate: bool, 
     return silu(y) if activate else y
 
 
+@attached
 def dag_scan(decay: Tensor, source: Tensor, topology: Dag) -> Tensor:
     """``h[i] = source[i] + sum of decay[l] * h[j] over the links l = (j → i)``, in topological order."""
     entering: list[list[tuple[int, int]]] = [[] for _ in range(topology.num_states)]
@@ -57,6 +61,7 @@ def dag_scan(decay: Tensor, source: Tensor, topology: Dag) -> Tensor:
     return torch.stack(states) if states else source.clone()
 
 
+@attached
 def grid_scan(decay: Tensor, source: Tensor, topology: Grid) -> Tensor:
     """``s_j = source_j + decay[0, j] * s_0 of the cell before in the row + decay[1, j] * s_1 of the cell above``."""
     rows, columns = range(topology.height), range(topology.width)
@@ -78,6 +83,7 @@ def grid_scan(decay: Tensor, source: Tensor, topology: Grid) -> Tensor:
     )
 
 
+@attached
 def gated_dag_scan(
     query: Tensor,
     key: Tensor,
@@ -105,6 +111,7 @@ def gated_dag_scan(
     return torch.stack(read) if read else own
 
 
+@attached
 def gated_grid_scan(
     query: Tensor,
     key: Tensor,
@@ -145,6 +152,7 @@ def gated_grid_scan(
     return total
 
 
+@attached
 def selective_scan(
     u: Tensor,
     delta: Tensor,
@@ -180,6 +188,7 @@ def selective_scan(
     return y, torch.stack(lasts) if lasts else A.new_zeros(0, *A.shape)
 
 
+@attached
 def grid_selective_scan(
     u: Tensor,
     delta: Tensor,
@@ -192,11 +201,8 @@ def grid_selective_scan(
 ) -> Tensor:
     """The grid scan with decays ``exp(delta A)``, of which ``exchange`` reads the other state; B and C are grouped."""
     B, C = (x.repeat_interleave(u.shape[-1] // x.shape[-2], -2) for x in (B, C))
-    # Nothing arrives in the first cell: its decays are not read, so that their inf or NaN cannot leak.
-    unread = torch.zeros(*delta.shape[2:4], 1, dtype=torch.bool, device=delta.device)
-    unread[slice(-1, None) if topology.reversed else slice(1)][
-        :, slice(-1, None) if topology.reversed else slice(1)
-    ] = True
+    # These decays meet no state: they are not read, so that their inf or NaN cannot leak.
+    unread = topology.unread_decays(exchange is not None)
     decay = torch.exp(delta.masked_fill(unread, 0)[..., None] * A[:, None, None, None])
     over = (torch.zeros_like(delta) if exchange is None else exchange.masked_fill(unread, 0))[..., None]
     own, other = (1 - over) * decay, over * decay
@@ -214,6 +220,7 @@ def _orders(topology: Ragged) -> list[range]:
     return [range(b - 1, a - 1, -1) if topology.reversed else range(a, b) for a, b in spans]
 
 
+@attached
 def delta_scan(
     q: Tensor,
     k: Tensor,

@@ -28,6 +28,13 @@ class Routes:
     gates: dict[str, tuple[int, ...]]
     names: ClassVar[dict[str, str]]
 
+    def used(self, source: Tensor, transition: Tensor, mark: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The gates, with zeros in place of those of edges that come from nowhere or lead nowhere.
+
+        Nothing reads these, be they NaN or infinite; multiplied by zero they would spoil the result or its gradient.
+        """
+        return source, transition, mark
+
     def behind(self, x: Tensor) -> Tensor:
         """What the node holds that each edge leaves; it may lack axes in front, or have them of size 1."""
         return x
@@ -46,6 +53,8 @@ class SequenceRoutes(Routes):
 
     names: ClassVar = dict.fromkeys(("node", "source", "transition", "mark", "direct"), "tokens")
 
+    topology: Ragged
+
     def __init__(self, topology: Ragged) -> None:
         self.topology = topology
         self._first = topology.position == 0
@@ -53,9 +62,13 @@ class SequenceRoutes(Routes):
         self.gates = dict.fromkeys(("source", "transition", "mark", "direct"), self.nodes)
         self._step = -1 if topology.reversed else 1
 
+    def used(self, source: Tensor, transition: Tensor, mark: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        first, last = self.topology.first, self.topology.last
+        return source.index_fill(0, last, 0), transition.index_fill(0, last, 0), mark.index_fill(0, first, 0)
+
     def ahead(self, x: Tensor) -> Tensor:
-        # At a segment's last token this is another segment's: `collect` reads nothing there.
-        return x.roll(-self._step, 0)
+        # Zero at a segment's last token: another segment's, if it is infinite, would reach this one's gradient.
+        return x.roll(-self._step, 0).index_fill(0, self.topology.last, 0)
 
     def collect(self, mark: Tensor, read: Tensor) -> Tensor:
         first = self._first.view(-1, *[1] * (read.dim() - 1))
@@ -73,6 +86,8 @@ class GridRoutes(Routes):
         "direct": "batch, height, width",
     }
 
+    topology: Grid
+
     def __init__(self, topology: Grid) -> None:
         self.topology = topology
         self.nodes = (topology.batch, topology.height, topology.width)
@@ -83,6 +98,10 @@ class GridRoutes(Routes):
             "direct": self.nodes,
         }
         self._step = -1 if topology.reversed else 1
+
+    def used(self, source: Tensor, transition: Tensor, mark: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        enters, leaves = (grid.entered[:, None, :, :, None] for grid in (self.topology, self.topology.reverse()))
+        return source.where(leaves, 0), transition.where(enters[:, None] & leaves, 0), mark.where(enters, 0)
 
     def ahead(self, x: Tensor) -> Tensor:
         return torch.stack([_shifted(x, axis, -self._step) for axis in (2, 1)])
@@ -160,6 +179,7 @@ def composed(
     direct: Tensor,
 ) -> Tensor:
     """The gated scan by a linear one, ``scan(transition, emitted)``, with the states of all edges written out."""
+    source, transition, mark = where.used(source, transition, mark)
     # Gates are applied to vectors, and products are elementwise: for matrices this small, far faster than matmul.
     emitted = (source[..., None] * where.behind(key))[..., :, None] * where.behind(value)[..., None, :]
     states = scan(transition[..., None], emitted.flatten(-2)).view(emitted.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,8 @@ import torch
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
+
+from graphseq.scan._structure import derived
 
 # Parts of a graph that threads may take: enough for any machine, few enough to cost nothing.
 _MAX_PARTS = 64
@@ -110,22 +111,22 @@ class Schedule:
         """What makes the schedule anew without a search."""
         return DagOrder(self.state, self.link, self.component, self.level)
 
-    @cached_property
+    @derived
     def level(self) -> Tensor:
         """Links on the longest path that ends at each state, ``[num_states]``."""
         return torch.from_numpy(levels(self.edge_index.cpu().numpy(), self.state.shape[0])).to(self.edge_index.device)
 
-    @cached_property
+    @derived
     def place(self) -> Tensor:
         """Where each state stands in ``state``, ``[num_states]``."""
         return torch.empty_like(self.state).index_copy_(0, self.state, torch.arange(len(self.state)).to(self.state))
 
-    @cached_property
+    @derived
     def receiver(self) -> Tensor:
         """The state that each entry of ``link`` feeds, ``[num_links]``."""
         return self.state.repeat_interleave(self.begin.diff(), output_size=self.link.shape[0])
 
-    @cached_property
+    @derived
     def layers(self) -> Layers:
         """All states of one level at once."""
         by_level = self.level.argsort(stable=True)

@@ -37,7 +37,7 @@ class SumProduct:
         return torch.bmm(x, y)
 
     def normalised(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        greatest = x.detach().abs().flatten(1).amax(1)
+        greatest = _greatest(x.detach().abs(), 0.0)
         greatest = greatest.masked_fill(greatest == 0, 1)
         return x / greatest[:, None, None], greatest.double().log()
 
@@ -49,7 +49,7 @@ class _Logarithmic:
     """Entries are logarithms, minus infinity stands for zero."""
 
     def normalised(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        greatest = x.detach().flatten(1).amax(1)
+        greatest = _greatest(x.detach(), -torch.inf)
         greatest = greatest.masked_fill(greatest == -torch.inf, 0)
         return x - greatest[:, None, None], greatest.double()
 
@@ -84,3 +84,9 @@ class LogSumExp(_Logarithmic):
         # The logarithm of a zero is put in by selection: its derivative would make NaN of a zero gradient.
         log = torch.where(possible, total, torch.ones_like(total)).log() + shift
         return torch.where(possible, log, torch.full_like(log, -torch.inf))
+
+
+def _greatest(x: Tensor, of_none: float) -> Tensor:
+    """The greatest entry of each matrix, and of one without entries a number that is below all."""
+    entries = x.flatten(1)
+    return entries.amax(1) if entries.shape[1] else entries.new_full(entries.shape[:1], of_none)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from graphseq.scan._structure import apart, derived
 from graphseq.scan.dag import Dag
 
 
@@ -32,14 +32,27 @@ class Ragged:
         Ragged(num_segments=3, num_states=5)
     """
 
+    @apart
     def __init__(self, ptr: Tensor, *, reversed: bool = False) -> None:
-        bounds = _checked_bounds(ptr)
-        self._ptr = ptr
-        self._bounds = bounds
-        self._reversed = reversed
+        refuse_tracing()
+        self._bounds: tuple[int, ...] | None = _checked_bounds(ptr)
+        self._longest: int | None = None
+        self._set(ptr, self._bounds[-1], reversed)
+
+    def _set(self, ptr: Tensor, num_states: int, reversed: bool) -> None:
+        self._ptr, self._num_states, self._reversed = ptr, num_states, reversed
         self._flipped: Ragged | None = None
         # What a backend derives from the structure alone (schedules, cut topologies), kept as long as the topology.
         self.cache: dict[Any, Any] = {}
+
+    @classmethod
+    def _made(cls, ptr: Tensor, num_states: int, longest: int | None = None) -> Ragged:
+        """From bounds that are right by the way they were made: nothing is read back from the device."""
+        refuse_tracing()
+        made = object.__new__(cls)
+        made._bounds, made._longest = None, longest
+        made._set(ptr, num_states, False)
+        return made
 
     @property
     def ptr(self) -> Tensor:
@@ -54,50 +67,59 @@ class Ragged:
     @property
     def num_segments(self) -> int:
         """Number of segments, empty ones included."""
-        return len(self._bounds) - 1
+        return self._ptr.shape[0] - 1
 
     @property
     def num_states(self) -> int:
         """Number of states of all segments together."""
-        return self._bounds[-1]
+        return self._num_states
 
     @property
     def bounds(self) -> tuple[int, ...]:
         """``ptr`` as Python integers, for schedules that are made on the host."""
+        if self._bounds is None:
+            self._bounds = tuple(self._ptr.tolist())
         return self._bounds
+
+    @property
+    def longest(self) -> int:
+        """Number of states of the longest segment."""
+        if self._longest is None:
+            self._longest = max((end - start for start, end in itertools.pairwise(self.bounds)), default=0)
+        return self._longest
 
     @property
     def device(self) -> torch.device:
         """Where ``ptr`` lies, and scans run."""
         return self._ptr.device
 
-    @cached_property
+    @derived
     def lengths(self) -> Tensor:
         """Number of states of each segment, ``[num_segments]``."""
         return self._ptr.diff()
 
-    @cached_property
+    @derived
     def segment(self) -> Tensor:
         """Segment of each state, ``[num_states]``; PyG's ``batch`` vector."""
         segments = torch.arange(self.num_segments, device=self.device)
         return segments.repeat_interleave(self.lengths, output_size=self.num_states)
 
-    @cached_property
+    @derived
     def first(self) -> Tensor:
         """First state, in scan direction, of each segment that has one."""
         return (self._ptr[1:] - 1 if self._reversed else self._ptr[:-1])[self.occupied]
 
-    @cached_property
+    @derived
     def last(self) -> Tensor:
         """Last state, in scan direction, of each segment that has one."""
         return (self._ptr[:-1] if self._reversed else self._ptr[1:] - 1)[self.occupied]
 
-    @cached_property
+    @derived
     def occupied(self) -> Tensor:
         """Numbers of the segments that are not empty."""
         return self.lengths.nonzero().squeeze(1)
 
-    @cached_property
+    @derived
     def position(self) -> Tensor:
         """Steps from the segment's start, in scan direction, to each state, ``[num_states]``."""
         states = torch.arange(self.num_states, device=self.device)
@@ -113,6 +135,7 @@ class Ragged:
             self._flipped._flipped = self
         return self._flipped
 
+    @apart
     def to(self, device: torch.device | str) -> Ragged:
         """The same topology on another device."""
         return self._like(self._ptr.to(device), self._reversed)
@@ -120,15 +143,17 @@ class Ragged:
     def _like(self, ptr: Tensor, reversed: bool) -> Ragged:
         """Without checking the bounds again."""
         other = object.__new__(type(self))
-        other._ptr, other._bounds, other._reversed, other._flipped = ptr, self._bounds, reversed, None
-        other.cache = {}
+        other._bounds, other._longest = self._bounds, self._longest
+        other._set(ptr, self._num_states, reversed)
         return other
 
+    @apart
     def to_dag(self) -> Dag:
         """The same recurrence on the general topology; link ``n`` takes its decay from row ``link_decays[n]``."""
         return Dag(torch.stack([self.link_decays + (1 if self._reversed else -1), self.link_decays]), self.num_states)
 
     @property
+    @apart
     def link_decays(self) -> Tensor:
         """The state that each link of :meth:`to_dag` feeds, which is the row of its decay."""
         return (self.position > 0).nonzero().squeeze(1)
@@ -138,22 +163,48 @@ class Ragged:
         return f"{type(self).__name__}(num_segments={self.num_segments}, num_states={self.num_states}{direction})"
 
     @classmethod
+    @apart
     def from_batch(cls, batch: Tensor, num_segments: int | None = None) -> Ragged:
         """From PyG's sorted ``batch`` vector.
+
+        With ``num_segments`` nothing depends on what ``batch`` holds: :func:`torch.compile` and :func:`torch.export`
+        then trace it as one graph, in which it is not checked either.
 
         Raises:
             ValueError: if ``batch`` is not sorted, or holds a number outside ``[0, num_segments)``.
         """
-        size = int(batch[-1]) + 1 if num_segments is None and batch.numel() else (num_segments or 0)
-        if batch.numel() and (bool((batch.diff() < 0).any()) or int(batch[0]) < 0 or int(batch[-1]) >= size):
-            raise ValueError(f"batch must be sorted and hold numbers in [0, {size}), got {_shorten(batch.tolist())}")
-        counts = torch.bincount(batch, minlength=size)
-        return cls(torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+        if num_segments is None:
+            num_segments = int(batch[-1]) + 1 if batch.numel() else 0
+        if not torch.compiler.is_compiling() and batch.numel():
+            inside = int(batch[0]) >= 0 and int(batch[-1]) < num_segments
+            if not inside or bool((batch.diff() < 0).any()):
+                held = _shorten(batch.tolist())
+                raise ValueError(f"batch must be sorted and hold numbers in [0, {num_segments}), got {held}")
+        ptr = torch.searchsorted(batch.contiguous(), torch.arange(num_segments + 1, device=batch.device))
+        return cls._made(ptr, batch.shape[0])
 
     @classmethod
+    @apart
     def equal(cls, num_segments: int, length: int, device: torch.device | str | None = None) -> Ragged:
         """``num_segments`` segments of one ``length``: a dense batch ``[B, L, …]`` seen as ``[B·L, …]``."""
-        return cls(torch.arange(num_segments + 1, device=device) * length)
+        if not torch.compiler.is_compiling() and (num_segments < 0 or length < 0):
+            raise ValueError(f"num_segments and length must not be negative, got {num_segments} and {length}")
+        return cls._made(
+            torch.arange(num_segments + 1, device=device) * length, num_segments * length, length if num_segments else 0
+        )
+
+
+def refuse_tracing() -> None:
+    """Say that :func:`torch.jit.trace` is not for scans.
+
+    Raises:
+        NotImplementedError: while it traces. It would write the sizes of its example into the trace as constants.
+    """
+    if torch.jit.is_tracing() and not torch.compiler.is_compiling():
+        raise NotImplementedError(
+            "torch.jit.trace would keep the segments and sizes of its example for every later input: "
+            "take torch.export.export or torch.compile"
+        )
 
 
 def _checked_bounds(ptr: Tensor) -> tuple[int, ...]:

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn.functional import silu, softplus
 from torch.utils.checkpoint import checkpoint
 
+from graphseq.scan._attached import attached
+from graphseq.scan._structure import kept
 from graphseq.scan.dag import Dag
 from graphseq.scan.edges import LineGraph
 from graphseq.scan.grid import Grid
@@ -53,6 +55,7 @@ class _LinearScan(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         decay, _, initial, ctx.topology = inputs
         ctx.save_for_backward(decay, initial, output)
+        ctx.save_for_forward(decay, initial, output)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -61,18 +64,42 @@ class _LinearScan(torch.autograd.Function):
         return *linear_scan_gradient(linear_scan, grad, decay, states, initial, ctx.topology, needed[0]), None
 
     @staticmethod
+    def jvp(ctx: Any, decay_t: Tensor | None, source_t: Tensor | None, initial_t: Tensor | None, _: None) -> Tensor:
+        """The tangent of a scan is the scan of its source's tangent and of what the decays' tangents bring along."""
+        decay, initial, states = ctx.saved_tensors
+        source = torch.zeros_like(states) if source_t is None else source_t
+        if decay_t is not None:
+            arriving = _arriving(states, initial, ctx.topology)
+            used = decay_t if initial is not None else decay_t.index_fill(0, ctx.topology.first, 0)
+            source = source + used * arriving
+        if initial is not None and initial_t is None:
+            initial_t = torch.zeros_like(initial)
+        return linear_scan(decay, source, ctx.topology, initial_t)
+
+    @staticmethod
     def vmap(info: Any, in_dims: tuple, decay: Tensor, source: Tensor, initial: Tensor | None, topology: Ragged) -> Any:
         """A mapped axis is one more channel axis."""
+        wide_initial = None if initial is None else _as_channels(initial, in_dims[2], info.batch_size)
+        wide_source = _as_channels(source, in_dims[1], info.batch_size)
+        return _LinearScan.apply(_as_channel(decay, in_dims[0]), wide_source, wide_initial, topology), 1
 
-        def channel(tensor: Tensor, axis: int | None) -> Tensor:
-            return tensor.unsqueeze(1) if axis is None else tensor.movedim(axis, 1)
 
-        def expanded(tensor: Tensor, axis: int | None) -> Tensor:
-            wide = channel(tensor, axis)
-            return wide.expand(wide.shape[0], info.batch_size, *wide.shape[2:])
+def _as_channel(tensor: Tensor, axis: int | None) -> Tensor:
+    """The mapped axis as the first channel axis, of size 1 if there is none."""
+    return tensor.unsqueeze(1) if axis is None else tensor.movedim(axis, 1)
 
-        wide_initial = None if initial is None else expanded(initial, in_dims[2])
-        return _LinearScan.apply(channel(decay, in_dims[0]), expanded(source, in_dims[1]), wide_initial, topology), 1
+
+def _as_channels(tensor: Tensor, axis: int | None, size: int) -> Tensor:
+    """The mapped axis as the first channel axis, of full size."""
+    wide = _as_channel(tensor, axis)
+    return wide.expand(wide.shape[0], size, *wide.shape[2:])
+
+
+def _arriving(states: Tensor, initial: Tensor | None, topology: Ragged) -> Tensor:
+    """The state that each decay is multiplied with; zero where there is none."""
+    first = topology.first
+    before_first = torch.zeros_like(states[first]) if initial is None else initial[topology.occupied]
+    return states.roll(-1 if topology.reversed else 1, 0).index_copy(0, first, before_first)
 
 
 def linear_scan_gradient(
@@ -95,8 +122,7 @@ def linear_scan_gradient(
     first, occupied = topology.first, topology.occupied
     grad_decay = grad_initial = None
     if of_decay:
-        before_first = torch.zeros_like(states[first]) if initial is None else initial[occupied]
-        arriving = states.roll(-back, 0).index_copy(0, first, before_first)
+        arriving = _arriving(states, initial, topology)
         # Where nothing arrives the decay was not read, whatever the gradient is there.
         reached = grad_source.index_fill(0, first, 0) if initial is None else grad_source
         grad_decay = (reached * arriving.conj()).sum_to_size(decay.shape)
@@ -116,9 +142,8 @@ class _Schedule(NamedTuple):
     last: Tensor  # [num_pieces] row, in the new order, of the last state of each ranked piece
 
 
+@kept
 def _schedule(topology: Ragged, piece: int) -> _Schedule:
-    if ("schedule", piece) in topology.cache:
-        return topology.cache["schedule", piece]
     device, lengths = topology.device, topology.lengths
     counts = (lengths + piece - 1) // piece
     pieces = Ragged(torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
@@ -141,13 +166,12 @@ def _schedule(topology: Ragged, piece: int) -> _Schedule:
     within = torch.arange(topology.num_states, device=device) - rows[step]
     order = starts[within] + (-step if topology.reversed else step)
     last = rows[piece_lengths - 1] + torch.arange(piece_lengths.numel(), device=device)
-    topology.cache["schedule", piece] = schedule = _Schedule(order, widths.tolist(), pieces, rank, last)
-    return schedule
+    return _Schedule(order, widths.tolist(), pieces, rank, last)
 
 
 def _piece_length(topology: Ragged, channels: int) -> int:
     """Whole segments when there are many short ones; about √length when a few long ones would leave width unused."""
-    longest = max((b - a for a, b in zip(topology.bounds, topology.bounds[1:], strict=False)), default=0)
+    longest = topology.longest
     if longest < 2:
         return 1
     elements = topology.num_states * channels * _SECONDS_PER_ELEMENT
@@ -236,6 +260,23 @@ class _DagScan(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         decay, _, ctx.topology = inputs
         ctx.save_for_backward(decay, output)
+        ctx.save_for_forward(decay, output)
+
+    @staticmethod
+    def jvp(ctx: Any, decay_t: Tensor | None, source_t: Tensor | None, _: None) -> Tensor:
+        """The tangent of a scan is the scan of its source's tangent and of what the decays' tangents bring along."""
+        decay, states = ctx.saved_tensors
+        source = torch.zeros_like(states) if source_t is None else source_t
+        if decay_t is not None:
+            sender, receiver = ctx.topology.edge_index
+            source = source.index_add(0, receiver, decay_t * states[sender])
+        return dag_scan(decay, source, ctx.topology)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, decay: Tensor, source: Tensor, topology: Dag) -> Any:
+        """A mapped axis is one more channel axis."""
+        wide_source = _as_channels(source, in_dims[1], info.batch_size)
+        return _DagScan.apply(_as_channel(decay, in_dims[0]), wide_source, topology), 1
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -249,6 +290,7 @@ class _DagScan(torch.autograd.Function):
         return grad_decay, grad_source, None
 
 
+@attached
 def grid_scan(decay: Tensor, source: Tensor, topology: Grid) -> Tensor:
     """As the directed acyclic graph that it is: an antidiagonal of cells is a level."""
     channels = source.shape[4:]
@@ -256,6 +298,7 @@ def grid_scan(decay: Tensor, source: Tensor, topology: Grid) -> Tensor:
     return dag_scan(links, source.reshape(topology.num_states, *channels), topology.to_dag()).view(source.shape)
 
 
+@attached
 def causal_conv(x: Tensor, weight: Tensor, bias: Tensor | None, activate: bool, topology: Ragged) -> Tensor:
     """One product for each tap, of the whole input shifted by it."""
     width = weight.shape[1]
@@ -280,13 +323,17 @@ def causal_conv_gradient(
 
 def _shifted(x: Tensor, width: int, topology: Ragged) -> Iterator[Tensor]:
     """What lies 1 … width - 1 steps before each entry, zero where that is before the segment's start."""
-    key = ("outside", width)
-    if key not in topology.cache:
-        topology.cache[key] = [(topology.position < back)[:, None] for back in range(1, width)]
-    for back, outside in enumerate(topology.cache[key], start=1):
+    for back, outside in enumerate(_outside(topology, width), start=1):
         yield x.roll(-back if topology.reversed else back, 0).masked_fill(outside, 0)
 
 
+@kept
+def _outside(topology: Ragged, width: int) -> list[Tensor]:
+    """Which entries have their segment's start less than 1 … width - 1 steps behind them."""
+    return [(topology.position < back)[:, None] for back in range(1, width)]
+
+
+@attached
 def selective_scan(
     u: Tensor,
     delta: Tensor,
@@ -304,14 +351,14 @@ def selective_scan(
     delta = delta if delta_bias is None else delta + delta_bias
     delta = softplus(delta) if delta_softplus else delta
     outputs, ends, carry = [], [], None
-    for block in _blocks(topology, max(1, _BLOCK_ELEMENTS // A.numel())):
+    for block in _blocks(topology, max(1, _BLOCK_ELEMENTS // max(1, A.numel()))):
         rows = block.rows
         entering = None
         if initial is not None and block.begins.numel():
             entering = initial[block.begins]
         if carry is not None and block.continues:
             entering = carry if entering is None else torch.cat([carry, entering])
-        y, states_end, carry = checkpoint(
+        y, states_end, carry = _recomputed(
             _selective_block,
             u[rows],
             delta[rows],
@@ -321,9 +368,6 @@ def selective_scan(
             entering,
             block,
             initial is not None,
-            use_reentrant=False,
-            preserve_rng_state=False,
-            determinism_check="none",
         )
         outputs.append(y)
         ends.append(states_end)
@@ -368,6 +412,7 @@ def delta_scan_gradient(
     return _gradient(run, tensors, (grad_o, grad_last))
 
 
+@attached
 def gated_dag_scan(
     query: Tensor,
     key: Tensor,
@@ -386,6 +431,7 @@ def gated_dag_scan(
     return composed(GraphRoutes(topology), scan, query, key, value, source, transition, mark, direct)
 
 
+@attached
 def gated_grid_scan(
     query: Tensor,
     key: Tensor,
@@ -454,6 +500,14 @@ def _gradient(
     return [None if leaf is None else next(found) for leaf in leaves]
 
 
+def _recomputed(run: Callable[..., Any], *inputs: Any) -> Any:
+    """``run(*inputs)``, of which backward computes the intermediate values again."""
+    if torch._C._are_functorch_transforms_active():
+        # torch.func refuses the hooks that recomputation hangs on.
+        return run(*inputs)
+    return checkpoint(run, *inputs, use_reentrant=False, preserve_rng_state=False, determinism_check="none")
+
+
 class _Block(NamedTuple):
     """A run of tokens, with the parts of segments that lie in it."""
 
@@ -464,10 +518,9 @@ class _Block(NamedTuple):
     finished: Tensor  # rows, within the block, of the last states of the segments that end here
 
 
+@kept
 def _blocks(topology: Ragged, size: int) -> list[_Block]:
     """Blocks of at most ``size`` tokens, in scan direction."""
-    if ("blocks", size) in topology.cache:
-        return topology.cache["blocks", size]
     total, blocks = topology.num_states, []
     first, last, occupied = topology.first, topology.last, topology.occupied
     spans = [(a, min(a + size, total)) for a in range(0, total, size)]
@@ -481,7 +534,6 @@ def _blocks(topology: Ragged, size: int) -> list[_Block]:
         blocks.append(
             _Block(slice(start, end), local, occupied[begins], local.num_segments > entered, last[ends] - start)
         )
-    topology.cache["blocks", size] = blocks
     return blocks
 
 
@@ -497,7 +549,15 @@ def _selective_block(
 ) -> tuple[Tensor, Tensor, Tensor]:
     tokens, (channels, size), groups = u.shape[0], A.shape, B.shape[1]
     local = block.topology
-    decay = torch.exp(delta[:, :, None] * A)
+    if all_enter:
+        decay = torch.exp(delta[:, :, None] * A)
+    else:
+        # Nothing reads the decay at a segment's start: neither it nor its derivative may overflow.
+        unread = local.first
+        if block.continues:
+            unread = unread[:-1] if local.reversed else unread[1:]
+        exponent = delta.index_fill(0, unread, 0)[:, :, None] * A
+        decay = torch.exp(exponent.index_fill_(0, unread, 0))
     source = (delta * u).view(tokens, groups, channels // groups, 1) * B[:, :, None, :]
     source = source.reshape(tokens, channels, size)
     if entering is not None:
@@ -514,6 +574,7 @@ def _selective_block(
     return y, states[block.finished], final
 
 
+@attached
 def grid_selective_scan(
     u: Tensor,
     delta: Tensor,
@@ -528,30 +589,19 @@ def grid_selective_scan(
 
     On a grid with more rows than columns it goes column by column, which is the same with axes and states exchanged.
     """
-    exchange = torch.zeros_like(delta) if exchange is None else exchange
-    cells = [u[None], delta, exchange, B, C]
+    # Nothing reads these: they are replaced, so that their inf or NaN cannot leak.
+    unread = topology.unread_decays(exchange is not None)
+    steps = delta.masked_fill(unread, 0)
+    cells = [u[None], steps, delta, B, C, *([] if exchange is None else [exchange.masked_fill(unread, 0)])]
     if topology.reversed:
         cells = [x.flip(2, 3) for x in cells]
     if swap := topology.height > topology.width:
         cells, A = [x.flip(0).transpose(2, 3) for x in cells], A.flip(0)
-    # Nothing arrives in the first cell: its decays are not read, so that their inf or NaN cannot leak.
-    unread = torch.zeros(*cells[1].shape[2:4], 1, dtype=torch.bool, device=u.device)
-    unread[:1, :1] = True
-    cells[2] = cells[2].masked_fill(unread, 0)
-    cells.insert(1, cells[1].masked_fill(unread, 0))
     outputs, above = [], None
     rows = cells[0].shape[2]
     together = max(1, math.isqrt(rows))
     for begin in range(0, rows, together):
-        y, above = checkpoint(
-            _grid_selective_rows,
-            A,
-            above,
-            *(x[:, :, begin : begin + together] for x in cells),
-            use_reentrant=False,
-            preserve_rng_state=False,
-            determinism_check="none",
-        )
+        y, above = _recomputed(_grid_selective_rows, A, above, *(x[:, :, begin : begin + together] for x in cells))
         outputs.append(y)
     y = torch.cat(outputs, 1) if outputs else torch.zeros_like(cells[0][0])
     y = y.transpose(1, 2) if swap else y
@@ -560,7 +610,14 @@ def grid_selective_scan(
 
 
 def _grid_selective_rows(
-    A: Tensor, above: Tensor | None, u: Tensor, steps: Tensor, delta: Tensor, exchange: Tensor, B: Tensor, C: Tensor
+    A: Tensor,
+    above: Tensor | None,
+    u: Tensor,
+    steps: Tensor,
+    delta: Tensor,
+    B: Tensor,
+    C: Tensor,
+    exchange: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The output of these rows, and the state that leaves them downwards; ``above`` is the one that enters.
 
@@ -571,16 +628,17 @@ def _grid_selective_rows(
     for row in range(u.shape[2]):
         B_row, C_row = (x[:, :, row].repeat_interleave(channels // x.shape[-2], -2) for x in (B, C))
         decay = torch.exp(steps[:, :, row, ..., None] * A[:, None, None])
-        over = exchange[:, :, row, ..., None]
         along, down = ((delta * u)[:, :, row, ..., None] * B_row).to(decay.dtype)
+        over = None if exchange is None else exchange[:, :, row, ..., None]
+        kept, moved = (decay, None) if over is None else (decay * (1 - over), decay * over)
         if above is not None:
-            along = along + decay[0] * over[0] * above
-            down = down + decay[1] * (1 - over[1]) * above
-        own = (decay[0] * (1 - over[0])).flatten(0, 1)
-        along = linear_scan(own, along.flatten(0, 1), line, None).view(down.shape)
-        # Nothing comes from before the first column, and its decay is not read.
-        before = along[:, :-1]
-        above = torch.cat([down[:, :1], down[:, 1:] + decay[1, :, 1:] * over[1, :, 1:] * before], 1)
+            along = along if moved is None else along + moved[0] * above
+            down = down + kept[1] * above
+        along = linear_scan(kept[0].flatten(0, 1), along.flatten(0, 1), line, None).view(down.shape)
+        if moved is not None:
+            # Nothing comes from before the first column, and its decay is not read.
+            down = torch.cat([down[:, :1], down[:, 1:] + moved[1, :, 1:] * along[:, :-1]], 1)
+        above = down
         y = (C_row[0] * along + C_row[1] * above).sum(-1)
         outputs.append(y.real if y.is_complex() else y)
     return torch.stack(outputs, 1), above if above is not None else u.new_zeros(0)
@@ -601,6 +659,7 @@ def grid_selective_scan_gradient(
 _DELTA_CHUNK = 32
 
 
+@attached
 def delta_scan(
     q: Tensor,
     k: Tensor,
@@ -623,6 +682,10 @@ def delta_scan(
     if log_decay is not None and initial is None:
         # A gate that has no state to act on may be anything.
         log_decay = log_decay.index_fill(0, topology.first, 0)
+    if log_decay is not None:
+        # Differences of sums are taken below: of gates that forget everything, exp(-inf), they would be NaN. From the
+        # bound on, a gate is zero as well.
+        log_decay = log_decay.clamp(min=2 * math.log(torch.finfo(log_decay.dtype).tiny))
     chunks = _delta_chunks(topology, max(1, _DELTA_CHUNK // steps))
     inside, rows = chunks.tokens >= 0, chunks.tokens.clamp(min=0)
 
@@ -676,20 +739,19 @@ class _DeltaChunks(NamedTuple):
     widths: list[int]  # number of segments that have a first, second, … chunk
 
 
+@kept
 def _delta_chunks(topology: Ragged, size: int) -> _DeltaChunks:
-    if ("chunks", size) not in topology.cache:
-        lengths = topology.lengths
-        ranked = topology.occupied[lengths[topology.occupied].argsort(descending=True, stable=True)]
-        counts = (lengths[ranked] + size - 1) // size
-        widths = [int((counts > number).sum()) for number in range(int(counts.max()))]
-        number = torch.arange(len(widths), device=lengths.device).repeat_interleave(torch.tensor(widths).to(lengths))
-        segment = torch.cat([ranked[:width] for width in widths])
-        step = number[:, None] * size + torch.arange(size, device=lengths.device)
-        start = topology.ptr[1:][segment] - 1 if topology.reversed else topology.ptr[:-1][segment]
-        tokens = start[:, None] + (-step if topology.reversed else step)
-        tokens = torch.where(step < lengths[segment][:, None], tokens, -1)
-        topology.cache["chunks", size] = _DeltaChunks(tokens, ranked, widths)
-    return topology.cache["chunks", size]
+    lengths = topology.lengths
+    ranked = topology.occupied[lengths[topology.occupied].argsort(descending=True, stable=True)]
+    counts = (lengths[ranked] + size - 1) // size
+    widths = [int((counts > number).sum()) for number in range(int(counts.max()))]
+    number = torch.arange(len(widths), device=lengths.device).repeat_interleave(torch.tensor(widths).to(lengths))
+    segment = torch.cat([ranked[:width] for width in widths])
+    step = number[:, None] * size + torch.arange(size, device=lengths.device)
+    start = topology.ptr[1:][segment] - 1 if topology.reversed else topology.ptr[:-1][segment]
+    tokens = start[:, None] + (-step if topology.reversed else step)
+    tokens = torch.where(step < lengths[segment][:, None], tokens, -1)
+    return _DeltaChunks(tokens, ranked, widths)
 
 
 def matrix_scan(

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from graphseq.scan import Ragged, causal_conv
+from graphseq.scan._structure import kept
 
 
 class CausalConv(nn.Conv1d):
@@ -60,17 +61,19 @@ def with_past(
     x: Float[Tensor, "T d"], topology: Ragged, past: Float[Tensor, "segments d past"]
 ) -> tuple[WithPast, Float[Tensor, "longer d"]]:
     """What came before each segment laid before it, so that one convolution serves both."""
-    key = ("with past", past.shape[2])
-    if key not in topology.cache:
-        bounds = topology.ptr + past.shape[2] * torch.arange(topology.num_segments + 1, device=topology.device)
-        taps = torch.arange(past.shape[2], device=topology.device)
-        topology.cache[key] = WithPast(
-            Ragged(bounds),
-            bounds[:-1][topology.segment] + past.shape[2] + topology.position,
-            bounds[:-1, None] + taps,
-            bounds[1:, None] - past.shape[2] + taps,
-        )
-    longer = topology.cache[key]
+    longer = _longer(topology, past.shape[2])
     values = x.new_empty(longer.topology.num_states, x.shape[1])
     values = values.index_copy(0, longer.past.flatten(), past.to(x.dtype).transpose(1, 2).flatten(0, 1))
     return longer, values.index_copy(0, longer.tokens, x)
+
+
+@kept
+def _longer(topology: Ragged, size: int) -> WithPast:
+    bounds = topology.ptr + size * torch.arange(topology.num_segments + 1, device=topology.device)
+    taps = torch.arange(size, device=topology.device)
+    return WithPast(
+        Ragged(bounds),
+        bounds[:-1][topology.segment] + size + topology.position,
+        bounds[:-1, None] + taps,
+        bounds[1:, None] - size + taps,
+    )

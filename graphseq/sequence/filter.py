@@ -79,4 +79,4 @@ def fft_conv(
 
 def longest(topology: Ragged) -> int:
     """Length of the longest segment."""
-    return int(topology.lengths.max()) if topology.num_segments else 0
+    return topology.longest

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from graphseq.scan import Ragged, last_states, linear_scan
+from graphseq.scan._structure import kept
 
 # Tokens a chunk: within one, pairs of tokens cost a number each, or with a decay for each key channel that many.
 _SCALAR_CHUNK, _VECTOR_CHUNK = 64, 16
@@ -97,16 +98,14 @@ class _Chunks(NamedTuple):
     topology: Ragged  # the chunks of each segment
 
 
+@kept
 def _chunks(topology: Ragged, size: int) -> _Chunks:
-    key = ("segment chunks", size)
-    if key not in topology.cache:
-        lengths = topology.lengths
-        size = min(size, int(lengths.max()))
-        counts = (lengths + size - 1) // size
-        of_chunks = Ragged(torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
-        segment, step = of_chunks.segment, torch.arange(size, device=lengths.device)
-        place = of_chunks.position[:, None] * size + step
-        start = topology.ptr[1:][segment] - 1 if topology.reversed else topology.ptr[:-1][segment]
-        tokens = start[:, None] + (-place if topology.reversed else place)
-        topology.cache[key] = _Chunks(torch.where(place < lengths[segment][:, None], tokens, -1), of_chunks)
-    return topology.cache[key]
+    lengths = topology.lengths
+    size = min(size, topology.longest)
+    counts = (lengths + size - 1) // size
+    of_chunks = Ragged(torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+    segment, step = of_chunks.segment, torch.arange(size, device=lengths.device)
+    place = of_chunks.position[:, None] * size + step
+    start = topology.ptr[1:][segment] - 1 if topology.reversed else topology.ptr[:-1][segment]
+    tokens = start[:, None] + (-place if topology.reversed else place)
+    return _Chunks(torch.where(place < lengths[segment][:, None], tokens, -1), of_chunks)

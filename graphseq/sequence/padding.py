@@ -10,7 +10,7 @@ from graphseq.scan import Ragged
 
 def pad(x: Shaped[Tensor, "tokens *channels"], topology: Ragged) -> Shaped[Tensor, "segments length *channels"]:
     """Each segment in scan direction in a row of its own, zero beyond its end."""
-    longest = int(topology.lengths.max()) if topology.num_segments else 0
+    longest = topology.longest
     rows = x.new_zeros(topology.num_segments, longest, *x.shape[1:])
     return rows.index_put((topology.segment, topology.position), x)
 

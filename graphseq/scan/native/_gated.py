@@ -98,6 +98,9 @@ def _dag_forward(*inputs: Any) -> Tensor:
 
 
 def _forward(scan: Any, fields: dict[str, Any], _alive: list[Tensor], read: Tensor) -> Tensor:
+    if not fields["key_size"]:
+        # Nothing is stored under a key without entries.
+        return read.zero_()
     if read.numel():
         _library.call(scan(**fields, read=read.data_ptr()))
     return read
@@ -118,7 +121,7 @@ def _dag_backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
 def _backward(
     scan: Any, fields: dict[str, Any], _alive: list[Tensor], grad: Tensor, grads: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    if not grad.numel():
+    if not grad.numel() or not fields["key_size"]:
         return tuple(tensor.zero_() for tensor in grads)
     grad = dense(grad)
     into = {f"grad_{name}": tensor.data_ptr() or None for name, tensor in zip(_NAMES, grads, strict=True)}

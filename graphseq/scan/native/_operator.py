@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from graphseq.scan._forward_mode import has_tangent
 from graphseq.scan.native import _library
 
 _operators = torch.library.Library("graphseq", "FRAGMENT")
@@ -56,7 +57,8 @@ class Operator:
 
         def autograd(ctx: Any, *grads: Tensor | None) -> Any:
             # Grad mode is on in a backward pass that is to be differentiated again.
-            return gradient(ctx, differentiable if torch.is_grad_enabled() else self.backward, *grads)
+            again = torch.is_grad_enabled() or has_tangent(*grads)
+            return gradient(ctx, differentiable if again else self.backward, *grads)
 
         def with_saved(ctx: Any, *inputs: Any) -> Any:
             output = forward.kernel(*inputs)
@@ -72,6 +74,9 @@ class Operator:
         grad = torch.is_grad_enabled() and any(isinstance(value, Tensor) and value.requires_grad for value in inputs)
         if self._keeps:
             inputs = (*inputs, grad)
+        if has_tangent(*inputs):
+            # The kernels have no forward mode, the formulas in PyTorch do.
+            return self._forward.anywhere(*inputs)
         if not _library.reaches(inputs[0]):
             return self._operator(*inputs)
         return self._function.apply(*inputs) if grad else self._forward.kernel(*inputs)

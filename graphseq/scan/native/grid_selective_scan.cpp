@@ -211,9 +211,13 @@ struct Inputs {
                 steps[i].over[s] = in.exchange.data ? get<V>(cells.exchange[s].at(r, c), block) : V{};
             }
         });
-        // Nothing arrives in the first cell of a grid: its decays are not read, so that their inf or NaN cannot leak.
+        // Decays that meet no state are not read, so that their inf or NaN cannot leak: in the first cell of a grid, and
+        // where states keep to themselves, in the first column for the one along the row, in the first row for the other.
         if (tile.first())
             for (int s = 0; s < 2; ++s) steps[0].dt[s] = steps[0].over[s] = V{};
+        if (in.exchange.data) return;
+        for (int64_t r = 0; r < tile.rows && !tile.strip; ++r) steps[r * tile_columns].dt[0] = V{};
+        for (int64_t c = 0; c < tile.columns && !tile.band; ++c) steps[c].dt[1] = V{};
     }
 
 private:

@@ -413,6 +413,8 @@ private:
                 grad_B[k * steps_max + t] += g[k] * du;
                 grad_du += g[k] * B[t * B_step + k];
                 g[k] *= e[t][k];
+                // Nor has it a gradient: zero times a rate or a step that is infinite would be NaN.
+                if (unfed && t == 0) continue;
                 const V grad_x = g[k] * h[t][k];
                 grad_dt += grad_x * a[k];
                 grad_a[k] += grad_x * dt;

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphseq.scan import torch_backend
+from graphseq.scan._forward_mode import has_tangent
 from graphseq.scan.topology import Ragged
-from graphseq.scan.torch_backend import linear_scan_gradient
 
 _STEPS = 32
 _MOST_CHANNELS = 32
@@ -17,6 +18,8 @@ _MOST_CHANNELS = 32
 
 def linear_scan(decay: Tensor, source: Tensor, topology: Ragged, initial: Tensor | None) -> Tensor:
     """See :func:`graphseq.scan.linear_scan`."""
+    if has_tangent(decay, source, initial):
+        return torch_backend.linear_scan(decay, source, topology, initial)
     return _LinearScan.apply(decay, source, initial, topology)
 
 
@@ -33,8 +36,9 @@ class _LinearScan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         decay, initial, states = ctx.saved_tensors
-        needed = ctx.needs_input_grad
-        return *linear_scan_gradient(linear_scan, grad, decay, states, initial, ctx.topology, needed[0]), None
+        of_decay = ctx.needs_input_grad[0]
+        gradient = torch_backend.linear_scan_gradient
+        return *gradient(linear_scan, grad, decay, states, initial, ctx.topology, of_decay), None
 
 
 def _launch(decay: Tensor, source: Tensor, topology: Ragged, initial: Tensor | None) -> Tensor:

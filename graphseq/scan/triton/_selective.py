@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphseq.scan import torch_backend
+from graphseq.scan._forward_mode import has_tangent
 from graphseq.scan.native._library import dense, rows
 from graphseq.scan.topology import Ragged
-from graphseq.scan.torch_backend import selective_scan_gradient
 
 # Steps between two states that are kept for backward; it also bounds backward's scratch.
 _STEPS = 32
@@ -35,6 +36,9 @@ def selective_scan(
 ) -> tuple[Tensor, Tensor]:
     """See :func:`graphseq.scan.selective_scan`."""
     tensors = (u, delta, A, B, C, D, z, delta_bias, initial)
+    if has_tangent(*tensors) or not A.numel():
+        scan: Any = torch_backend.selective_scan
+        return scan(*tensors[:-1], delta_softplus, topology, initial)
     keep = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
     return _SelectiveScan.apply(*tensors, delta_softplus, topology, keep)
 
@@ -57,8 +61,9 @@ class _SelectiveScan(torch.autograd.Function):
             return (None,) * (len(tensors) + 3)
         grad_out = torch.zeros_like(tensors[0]) if grad_out is None else grad_out
         grads: Any
-        if torch.is_grad_enabled():
-            grads = selective_scan_gradient(grad_out, grad_last, tensors, ctx.delta_softplus, ctx.topology)
+        if torch.is_grad_enabled() or has_tangent(grad_out, grad_last):
+            gradient = torch_backend.selective_scan_gradient
+            grads = gradient(grad_out, grad_last, tensors, ctx.delta_softplus, ctx.topology)
         else:
             grads = _backward(grad_out, grad_last, checkpoints, tensors, ctx.delta_softplus, ctx.topology)
         return (*grads, None, None, None)

@@ -102,10 +102,11 @@ def forward(
         input = tl.load(u + row * u_row + channel, mask=inside, other=0)
         write = tl.load(B + row * B_row + group * size + n, mask=real, other=0)
         read = tl.load(C + row * C_row + group * size + n, mask=real, other=0)
-        carried = tl.exp(step_size[:, None] * rate) * state
+        exponent = step_size[:, None] * rate
         if initial is None:
-            # No state enters the first step: selected, so that an infinite decay cannot leak.
-            carried = tl.where(step > 0, carried, 0)
+            # No state enters the first step: its decay is replaced, so that an infinite one cannot leak.
+            exponent = tl.where(step > 0, exponent, 0)
+        carried = tl.exp(exponent) * state
         state = carried + (step_size * input)[:, None] * write[None, :]
         y = tl.sum(state * read[None, :], 1)
         if D is not None:
@@ -202,9 +203,10 @@ def backward(
                 step_size, _ = _step_size(delta, delta_bias, row, channel, inside, delta_row, SOFTPLUS)
                 input = tl.load(u + row * u_row + channel, mask=inside, other=0)
                 write = tl.load(B + row * B_row + group * size + n, mask=real, other=0)
-                carried = tl.exp(step_size[:, None] * rate) * state
+                exponent = step_size[:, None] * rate
                 if initial is None:
-                    carried = tl.where(start + step > 0, carried, 0)
+                    exponent = tl.where(start + step > 0, exponent, 0)
+                carried = tl.exp(exponent) * state
                 state = carried + (step_size * input)[:, None] * write[None, :]
             # Other threads of the program may have written what a thread reads next.
             tl.debug_barrier()
@@ -234,12 +236,17 @@ def backward(
                 written = (step_size * input)[:, None]
                 tl.store(grad_B + row * projection_row + n, tl.sum(adjoint * written, 0), mask=real)
                 of_written = tl.sum(adjoint * write[None, :], 1)
-                adjoint *= tl.exp(step_size[:, None] * rate)
-                through_exponent = adjoint * before
+                exponent = step_size[:, None] * rate
                 if initial is None:
-                    through_exponent = tl.where(start + step > 0, through_exponent, 0)
-                rate_grad += through_exponent * step_size[:, None]
-                size_grad = of_written * input + tl.sum(through_exponent * rate, 1)
+                    exponent = tl.where(start + step > 0, exponent, 0)
+                adjoint *= tl.exp(exponent)
+                through_exponent = adjoint * before
+                of_rate, of_size = through_exponent * step_size[:, None], through_exponent * rate
+                if initial is None:
+                    of_rate = tl.where(start + step > 0, of_rate, 0)
+                    of_size = tl.where(start + step > 0, of_size, 0)
+                rate_grad += of_rate
+                size_grad = of_written * input + tl.sum(of_size, 1)
                 tl.store(grad_delta + row * channels + channel, size_grad * slope, mask=inside)
                 tl.store(grad_u + row * channels + channel, input_grad + of_written * step_size, mask=inside)
                 state = before
