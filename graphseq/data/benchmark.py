@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data, Dataset
+from torch_geometric.data import Data, Dataset, InMemoryDataset
 
 Channels: TypeAlias = int | tuple[int, ...]
 # PyG's data sets behave like sequences but are not registered as such.
@@ -107,12 +107,17 @@ class Benchmark:
             train, val, test: PyG data sets or lists of ``Data``.
             task: what is predicted; ``y`` must have the shape that :class:`Benchmark` states for it.
             name: what it is called in results.
-            in_channels, edge_channels: number of categories of each integer column. Without it they are counted, which
-                misses a category that never occurs. Ignored for real features, whose width is read off.
+            in_channels, edge_channels: number of categories of each integer column, or of the only one. Without it they
+                are counted, which misses a category that never occurs. Ignored for real features, whose width is read
+                off.
             num_splits, split: for cross-validation.
 
+        Every graph of a list is checked; of a data set that makes its graphs when they are asked for, the first.
+
         Raises:
-            ValueError: if a part is empty, has no ``x``, or has labels that do not fit ``task``.
+            ValueError: if a part is empty, has no ``x``, or has labels that do not fit ``task``; if graphs of a list
+                have different keys or types of features, which PyG would drop or mix in a batch; if fewer categories
+                are declared than occur; or if ``split`` is not one of ``num_splits``.
 
         Example:
             >>> from torch_geometric.datasets import FakeDataset
@@ -122,6 +127,8 @@ class Benchmark:
             >>> bench.in_channels, bench.edge_channels
             (8, 2)
         """
+        if not 0 <= split < num_splits:
+            raise ValueError(f"split must be in 0..{num_splits - 1}, got {split}")
         parts = {"train": train, "val": val, "test": test}
         for part, graphs in parts.items():
             if len(graphs) == 0:
@@ -131,6 +138,8 @@ class Benchmark:
                     f"{part} must have node features x, got none (torch_geometric.transforms.Constant adds some)"
                 )
             _check_example(part, graphs[0], task)
+            _check_others(part, graphs, task)
+        _check_alike(parts)
         has_edge_attr = any("edge_attr" in graphs[0] for graphs in parts.values())
         return cls(
             name=name,
@@ -149,7 +158,7 @@ def _check_example(part: str, data: Data, task: Task) -> None:
     if not isinstance(y := data.y, Tensor):
         raise ValueError(f"{part} must have labels y, got {y!r}")
     # Edge labels often sit on pairs of nodes of their own (edge_label_index), so their number is free.
-    rows = {"graph": 1, "node": data.num_nodes}.get(task.level, y.shape[0])
+    rows = {"graph": 1, "node": data.num_nodes}.get(task.level, len(y) if y.dim() else 1)
     if task.kind == "multiclass":
         expected = [rows]
         fits = y.dtype == torch.long and list(y.shape) == expected
@@ -162,10 +171,55 @@ def _check_example(part: str, data: Data, task: Task) -> None:
             f"{part} must have {dtype} labels y of shape {expected} for a {task.kind} task on each {task.level}, "
             f"got {y.dtype} of shape {list(y.shape)}"
         )
+    _check_labels(part, y, data.get("label_mask", None), task)
+
+
+def _check_labels(part: str, y: Tensor, mask: Tensor | None, task: Task) -> None:
+    labels = y if mask is None else y[mask]
     if task.kind == "multiclass":
-        labels = y[data.label_mask] if "label_mask" in data else y
         if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < task.num_outputs:
             raise ValueError(f"{part} must have labels y in 0..{task.num_outputs - 1}, got {labels.unique().tolist()}")
+        return
+    # NaN is a label that is missing.
+    labels = labels[~labels.isnan()]
+    if task.kind == "regression":
+        if bool(labels.isinf().any()):
+            raise ValueError(f"{part} must have finite labels y, or NaN where one is missing, got infinity")
+    elif labels.numel() and not 0 <= float(labels.min()) <= float(labels.max()) <= 1:
+        found = labels.unique().tolist()
+        raise ValueError(
+            f"{part} must have labels y of 0 and 1 for a {task.kind} task, or NaN where one is missing, "
+            f"got {found[:6]}{' …' if len(found) > 6 else ''}"
+        )
+
+
+def _check_others(part: str, graphs: Graphs, task: Task) -> None:
+    """The graphs after the first, as far as that costs little."""
+    if not isinstance(graphs, list | tuple):
+        if (y := _stored(graphs, "y")) is not None:
+            _check_labels(part, y, _stored(graphs, "label_mask"), task)
+        return
+    first = graphs[0]
+    for number, data in enumerate(graphs):
+        if different := sorted(set(first.keys()) ^ set(data.keys())):
+            has, lacks = ("the first", number) if different[0] in first else (number, "the first")
+            raise ValueError(
+                f"{part} must hold graphs with the same keys, of which batches are made: {different[0]!r} is in graph "
+                f"{has}, but not in graph {lacks}"
+            )
+        for key in ("x", "edge_attr"):
+            if (found := _layout(data.get(key, None))) != (wanted := _layout(first.get(key, None))):
+                raise ValueError(
+                    f"{part} must have {key} like its first graph ({wanted}), got {found} in graph {number}"
+                )
+        _check_example(f"graph {number} of {part}" if number else part, data, task)
+
+
+def _check_alike(parts: dict[str, Graphs]) -> None:
+    """Weights that some parts lack would be read in training and missing in a test, or the other way round."""
+    holders = [part for part, graphs in parts.items() if "edge_weight" in graphs[0]]
+    if holders and (without := [part for part in parts if part not in holders]):
+        raise ValueError(f"{without[0]} must have edge_weight like {holders[0]}, got none")
 
 
 def _channels(parts: dict[str, Graphs], key: str, declared: Channels | None) -> Channels:
@@ -178,9 +232,44 @@ def _channels(parts: dict[str, Graphs], key: str, declared: Channels | None) -> 
         raise ValueError(f"{key} must have shape [rows, channels], got {list(example.shape)}")
     if example.is_floating_point():
         return int(example.shape[1])
-    if isinstance(declared, tuple) and len(declared) == example.shape[1]:
-        return declared
-    return _count_categories(key, [data[key] for graphs in parts.values() for data in graphs], example.shape[1])
+    if declared is None:
+        features = [rows for graphs in parts.values() for rows in _features(graphs, key)]
+        return _count_categories(key, features, example.shape[1])
+    argument = "in_channels" if key == "x" else "edge_channels"
+    categories = declared if isinstance(declared, tuple) else (declared,)
+    if len(categories) != example.shape[1]:
+        raise ValueError(
+            f"{argument} must be the number of categories of each of the {example.shape[1]} columns of {key}, "
+            f"got {declared}"
+        )
+    known = [rows for graphs in parts.values() for rows in _features(graphs, key, at_any_cost=False)]
+    counted = _count_categories(key, known, example.shape[1])
+    if any(count > size for count, size in zip(counted, categories, strict=True)):
+        raise ValueError(f"{argument} must cover the categories that occur in {key}, {counted}, got {declared}")
+    return categories
+
+
+def _features(graphs: Graphs, key: str, at_any_cost: bool = True) -> list[Tensor]:
+    """What the graphs hold, in one piece where it is kept so."""
+    if (stored := _stored(graphs, key)) is not None:
+        return [stored]
+    cheap = isinstance(graphs, list | tuple)
+    return [data[key] for data in graphs] if at_any_cost or cheap else [graphs[0][key]]
+
+
+def _stored(graphs: Graphs, key: str) -> Tensor | None:
+    """Of a data set in memory, the rows of all its graphs; none for others, or where access changes them."""
+    if not isinstance(graphs, InMemoryDataset) or graphs.transform is not None:
+        return None
+    if type(graphs).get is not InMemoryDataset.get or graphs._data is None or key not in graphs._data:
+        return None
+    rows = graphs._data[key]
+    if graphs.slices is None or key not in graphs.slices:
+        return rows
+    bounds = torch.as_tensor(graphs.slices[key])
+    chosen = torch.zeros(len(bounds) - 1, dtype=torch.bool)
+    chosen[torch.as_tensor(list(graphs.indices()), dtype=torch.long)] = True
+    return rows[chosen.repeat_interleave(bounds.diff())]
 
 
 def _count_categories(key: str, features: list[Tensor], num_columns: int) -> tuple[int, ...]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch_geometric.data import Dataset
+from torch_geometric.data import Data, Dataset
 
-from graphseq.data.benchmark import Benchmark
+from graphseq.data.benchmark import Benchmark, Channels
 from graphseq.data.generated.recipes import RECIPES
 from graphseq.data.loaded import Loaded
 from graphseq.data.loaders import LOADERS
@@ -69,22 +70,41 @@ def load(
         dataset = _pretransformed(manifest, root, dataset, pre_transform, variant)
     dataset.transform = transform
     train, val, test = [dataset] * 3 if loaded.split is None else [dataset[index] for index in loaded.split]
-    return Benchmark.from_datasets(
+    made = Benchmark.from_datasets(
         train,
         val,
         test,
         loaded.task or manifest.task,
         name=name,
-        in_channels=loaded.node_categories,
-        edge_channels=loaded.edge_categories,
+        in_channels=None if pre_transform else _declared(loaded.node_categories, dataset[0], "x"),
+        edge_channels=None if pre_transform else _declared(loaded.edge_categories, dataset[0], "edge_attr"),
         num_splits=manifest.num_splits,
         split=split,
     )
+    if pre_transform is None:
+        return made
+    node_channels = _at_least(made.in_channels, loaded.node_categories)
+    edge_channels = None if made.edge_channels is None else _at_least(made.edge_channels, loaded.edge_categories)
+    return replace(made, in_channels=node_channels, edge_channels=edge_channels)
 
 
 def data_root(root: str | Path | None = None) -> Path:
     """The folder of raw and processed files: the one given, else that of the environment, else ``datasets``."""
     return Path(root or os.environ.get(ROOT_VARIABLE) or "datasets")
+
+
+def _declared(categories: tuple[int, ...] | None, example: Data, key: str) -> tuple[int, ...] | None:
+    """What the loader declares, unless a transform has made other columns."""
+    features = example.get(key, None)
+    fits = categories is not None and features is not None and features.shape[1:] == (len(categories),)
+    return categories if fits else None
+
+
+def _at_least(counted: Channels, declared: tuple[int, ...] | None) -> Channels:
+    """What is declared, for as many columns as there were, and more where a transform has made more categories."""
+    if declared is None or not isinstance(counted, tuple) or len(counted) != len(declared):
+        return counted
+    return tuple(map(max, counted, declared))
 
 
 def _read(manifest: Manifest, root: Path, mirror: str | Path | None, split: int, options: dict[str, Any]) -> Loaded:

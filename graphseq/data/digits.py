@@ -9,6 +9,7 @@ from torch_geometric.data import Data
 from graphseq.data.benchmark import Task
 from graphseq.data.generated.dataset import GeneratedDataset
 from graphseq.data.loaded import Loaded, Split
+from graphseq.extras import needed_by
 
 
 def digits(*, seed: int = 0) -> Loaded:
@@ -16,8 +17,9 @@ def digits(*, seed: int = 0) -> Loaded:
 
     Like :class:`~graphseq.data.ArrowPointing`: pixels as nodes, row by row, and ``image_size``.
     """
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+    with needed_by("the data set digits"):
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
 
     images, labels = load_digits(return_X_y=True)
     everything = np.arange(len(labels))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from graphseq.data.loaded import Split
+from graphseq.extras import needed_by
 
 _SEED = 0
 
@@ -24,7 +25,8 @@ def stored_fold(folder: Path, labels: np.ndarray, fold: int) -> Split:
 
 def stratified_fold(labels: np.ndarray, num_folds: int, fold: int) -> Split:
     """One of several folds stratified by class under a fixed seed; validation as in :func:`stored_fold`."""
-    from sklearn.model_selection import StratifiedKFold
+    with needed_by("a stratified split"):
+        from sklearn.model_selection import StratifiedKFold
 
     folds = StratifiedKFold(num_folds, shuffle=True, random_state=_SEED).split(labels, labels)
     train, test = list(folds)[fold]
@@ -38,7 +40,8 @@ def same_for_all(num_graphs: int) -> Split:
 
 
 def _with_validation(train: np.ndarray, test: np.ndarray, labels: np.ndarray) -> Split:
-    from sklearn.model_selection import train_test_split
+    with needed_by("a stratified split"):
+        from sklearn.model_selection import train_test_split
 
     train, val = train_test_split(train, test_size=0.1, random_state=_SEED, stratify=labels[train])
     return Split(*(torch.from_numpy(np.sort(part)) for part in (train, val, test)))

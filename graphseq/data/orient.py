@@ -14,6 +14,8 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import degree
 
+from graphseq.data.structure import is_registered
+
 
 class NodeOrder(ABC):
     """Ranks the nodes of a graph."""
@@ -40,7 +42,15 @@ class GivenOrder(NodeOrder):
             return torch.arange(data.num_nodes)
         if self.key not in data:
             raise ValueError(f"data must have the key {self.key!r} to be ordered by, got {data.keys()}")
-        return _ranks(data[self.key])
+        key = data[self.key]
+        if key.numel() != data.num_nodes:
+            raise ValueError(
+                f"data must have one number for each of its {data.num_nodes} nodes under {self.key!r}, "
+                f"got shape {list(key.shape)}"
+            )
+        if key.is_floating_point() and bool(key.isnan().any()):
+            raise ValueError(f"data must have a number for each node under {self.key!r}, got NaN, which has no order")
+        return _ranks(key)
 
 
 class DegreeOrder(NodeOrder):
@@ -106,8 +116,8 @@ class RandomOrder(NodeOrder):
 class OrientEdges(BaseTransform):
     """Point each edge of an undirected graph from the earlier to the later of its nodes, so that there is no cycle.
 
-    Of an edge that is there in both directions one remains, with the ``edge_attr`` of the one that points so already;
-    of several edges between two nodes the first. Self-loops are dropped.
+    Of an edge that is there in both directions one remains, with the ``edge_attr``, ``edge_weight`` and whatever else
+    edges have, of the one that points so already; of several edges between two nodes the first. Self-loops are dropped.
 
     Args:
         order: ranks the nodes; by their numbers if not given. A result that is to be the same however nodes are
@@ -137,13 +147,23 @@ class OrientEdges(BaseTransform):
         new = torch.ones(pairs.shape[1], dtype=torch.bool)
         new[1:] = (pairs[:, 1:] != pairs[:, :-1]).any(0)
         kept = torch.from_numpy(place)[new & (pairs[0] != pairs[1])]
+        # What belongs to edges is known by its length, which changes with them.
+        for key in filter(_is_of_edges, data.edge_attrs()):
+            value = data[key]
+            if isinstance(value, Tensor):
+                data[key] = value.index_select(data.__cat_dim__(key, value), kept.to(value.device))
+            else:
+                data[key] = type(value)(value[place] for place in kept.tolist())
         data.edge_index = torch.where(turned[kept], data.edge_index[:, kept].flip(0), data.edge_index[:, kept])
-        if data.edge_attr is not None:
-            data.edge_attr = data.edge_attr[kept]
         return data
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({type(self.order).__name__})"
+
+
+def _is_of_edges(key: str) -> bool:
+    """Questions about pairs of nodes may be as many as edges; structure made before stays, so that it is refused."""
+    return key != "edge_index" and not key.startswith("edge_label") and not is_registered(key)
 
 
 def _ranks(key: Tensor) -> Tensor:

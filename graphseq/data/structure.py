@@ -59,6 +59,11 @@ def register_key(key: str, increment: Callable[[Data], int], cat_dim: int = 0) -
     _RULES[key] = _Rule(increment, cat_dim)
 
 
+def is_registered(key: str) -> bool:
+    """Whether :func:`register_key` says how a key is batched."""
+    return key in _RULES
+
+
 Carrier = TypeVar("Carrier", bound=StructureData)
 
 

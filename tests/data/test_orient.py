@@ -6,7 +6,16 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.utils import from_networkx, to_undirected
 
-from graphseq.data import AddLineGraph, BreadthFirstOrder, DegreeOrder, GivenOrder, NodeOrder, OrientEdges, RandomOrder
+from graphseq.data import (
+    AddDag,
+    AddLineGraph,
+    BreadthFirstOrder,
+    DegreeOrder,
+    GivenOrder,
+    NodeOrder,
+    OrientEdges,
+    RandomOrder,
+)
 
 ORDERS = [GivenOrder(), GivenOrder("key"), DegreeOrder(), DegreeOrder(True), BreadthFirstOrder(), BreadthFirstOrder(3)]
 ORDERS += [RandomOrder(), RandomOrder(1)]
@@ -59,6 +68,50 @@ def test_edges_in_one_direction_loops_and_repeats():
     assert oriented.edge_index.tolist() == [[0, 0], [1, 2]] and oriented.edge_attr.tolist() == [2, 1]
     lone = OrientEdges()(Data(edge_index=torch.tensor([[2], [0]]), num_nodes=3))
     assert lone.edge_index.tolist() == [[0], [2]]
+
+
+def test_all_that_edges_have_goes_with_them():
+    edge_index = torch.tensor([[2, 0, 0, 1, 1], [0, 2, 1, 0, 1]])
+    data = Data(edge_index=edge_index, num_nodes=3, x=torch.ones(3, 1), edge_weight=torch.arange(5.0))
+    data.edge_time, data.edge_name = torch.arange(10).view(5, 2), [*"abcde"]
+    data.edge_label_index, data.edge_label = torch.arange(10).view(2, 5) % 3, torch.arange(5)
+    oriented = OrientEdges()(data)
+    assert oriented.edge_weight.tolist() == [2, 1] and oriented.edge_name == ["c", "b"]
+    assert oriented.edge_time.tolist() == [[4, 5], [2, 3]] and oriented.x.shape == (3, 1)
+    # As many questions as there were edges, but no edges.
+    assert oriented.edge_label.tolist() == list(range(5)) and oriented.edge_label_index.shape == (2, 5)
+
+
+def test_as_many_nodes_as_edges_stay_nodes():
+    data = Data(edge_index=torch.tensor([[0, 1, 2], [1, 0, 2]]), x=torch.arange(3.0)[:, None])
+    data.key, data.edge_weight = torch.arange(3), torch.arange(3.0)
+    oriented = OrientEdges()(data)
+    assert oriented.x.shape == (3, 1) and oriented.key.shape == (3,) and oriented.edge_weight.tolist() == [0]
+
+
+def test_structure_of_other_edges_is_still_refused():
+    """One of two parallel edges goes, and what was made of both must not shrink with them."""
+    doubled = AddLineGraph()(AddDag()(Data(edge_index=torch.tensor([[0, 0, 1], [1, 1, 2]]), num_nodes=3)))
+    oriented = OrientEdges()(doubled)
+    assert oriented.num_edges == 2
+    for topology in (oriented.dag, oriented.line_graph):
+        with pytest.raises(ValueError, match="must"):
+            topology()
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (torch.arange(24.0).view(12, 2), r"one number for each of its 12 nodes under 'key', got shape \[12, 2\]"),
+        (torch.arange(11), r"one number for each of its 12 nodes under 'key', got shape \[11\]"),
+        (torch.full((12,), torch.nan), "a number for each node under 'key', got NaN"),
+    ],
+)
+def test_a_key_that_orders_no_nodes_is_refused(key, message):
+    data = _graph()
+    data.key = key
+    with pytest.raises(ValueError, match=message):
+        OrientEdges(GivenOrder("key"))(data)
 
 
 def test_graphs_without_edges_and_without_nodes():

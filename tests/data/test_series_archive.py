@@ -57,6 +57,60 @@ def test_a_wrong_line_is_named(tmp_path, line, message):
         read_ts(tmp_path / "a.ts")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("@data\n1,2:a\n1,2:3,4:a\n", "line 3 must hold 1 dimensions like the first, got 2"),
+        ("@data\n1,nan:a\n", "line 2 must hold finite numbers, got nan"),
+        ("@data\n1,1e999:a\n", "line 2 must hold finite numbers, got inf"),
+        ("@data\n1,,2:a\n", "line 2 must hold numbers"),
+        ("@data\n1,2:\n", "line 2 must end with a label, got ''"),
+        ("@classLabel true a b\n@data\n1,2:c\n", r"line 3 must end with a label of \['a', 'b'\], got 'c'"),
+        ("@classLabel false\n@data\n1,2:3,4\n", "must hold a label at the end of each series, got '@classLabel false'"),
+        ("1,2:a\n", "must hold series after a line @data, got none"),
+        ("@data\n\n", "must hold series after a line @data, got none"),
+    ],
+)
+def test_a_file_that_would_lose_something_is_refused(tmp_path, text, message):
+    (tmp_path / "a.ts").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_ts(tmp_path / "a.ts")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
+    (tmp_path / "a.ts").write_text("\ufeff@data\n1,2: a\n", encoding="utf-8")
+    ((values, label),) = read_ts(tmp_path / "a.ts")
+    assert values.tolist() == [[1], [2]] and label == "a"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, "test must hold finite values within float32, got nan in series 1, dimension 0, time 2"),
+        (-np.inf, "got -inf in series 1, dimension 0, time 2"),
+        (1e39, r"got 1e\+39 in series 1, dimension 0, time 2"),
+    ],
+)
+def test_a_value_that_no_network_can_read_is_named(value, message):
+    values, labels = np.arange(60.0).reshape(10, 2, 3), np.repeat(["b", "a"], 5)
+    spoilt = values.copy()
+    spoilt[1, 0, 2] = value
+    with pytest.raises(ValueError, match=message):
+        benchmark_from_arrays((values, labels), (spoilt, labels))
+
+
+def test_a_label_that_is_missing_is_no_class():
+    values = np.arange(60.0).reshape(10, 2, 3)
+    for missing in (None, np.nan, " "):
+        labels = np.array([*"ababababa", missing], dtype=object)
+        with pytest.raises(ValueError, match=r"train must have a label for each series, got .* in row 9"):
+            benchmark_from_arrays((values, labels), (values, labels))
+    with pytest.raises(ValueError, match=r"a label for each series, got shapes \[10, 2, 3\] and \[10, 1\]"):
+        benchmark_from_arrays((values, np.zeros((10, 1))), (values, np.zeros(10)))
+    with pytest.raises(ValueError, match="train must hold values that are numbers, got complex128"):
+        benchmark_from_arrays((values * 1j, np.zeros(10)), (values, np.zeros(10)))
+
+
 def test_arrays_become_a_benchmark():
     values, labels = np.arange(60.0).reshape(10, 2, 3), np.repeat(["b", "a"], 5)
     bench = benchmark_from_arrays((values, labels), (values[:2], labels[:2]), name="mine")

@@ -30,6 +30,7 @@ from graphseq.data.generated.transfer import (
 from graphseq.data.generated.word_problem import WordProblem, product_table
 from graphseq.data.loaded import Loaded, Split
 from graphseq.data.signed.named import signed_network
+from graphseq.extras import needed_by
 
 
 def transfer(
@@ -88,7 +89,8 @@ def tree_neighbors_match(*, depth: int = 3, num_permutations: int | None = None,
 
     They report the accuracy on the training set, as the question is what can be fitted at all.
     """
-    from sklearn.model_selection import train_test_split
+    with needed_by("the data set tree-neighbors-match"):
+        from sklearn.model_selection import train_test_split
 
     dataset = TreeNeighborsMatch(depth, num_permutations, seed=seed)
     labels = dataset.y[dataset.label_mask].numpy()

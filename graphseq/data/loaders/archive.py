@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch_geometric.data import Data
 
 from graphseq.data.benchmark import Benchmark, Task
+from graphseq.data.cells import as_cells, first_row, is_missing, shown
 from graphseq.data.generated.dataset import GeneratedDataset
 from graphseq.data.loaded import Loaded, Split
 from graphseq.data.manifest import Manifest
+from graphseq.extras import needed_by
+
+# Some writers put a byte-order mark first.
+_ENCODING = "utf-8-sig"
 
 Sample = tuple[np.ndarray, str]
 
@@ -37,14 +43,27 @@ def read_ts(path: Path) -> list[Sample]:
     """The series of a ``.ts`` file, gzipped or not: values ``[times, dimensions]`` and the label of each.
 
     Raises:
-        ValueError: if a line holds dimensions of different lengths, or something that is no number.
+        ValueError: if a line holds dimensions of different lengths, another number of them than the first, or something
+            that is no finite number; if its label is not among those that the file states; or if the file states that
+            its series have no labels, or holds none after ``@data``.
     """
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+    stated: tuple[str, ...] = ()
+    samples: list[Sample] = []
+    with gzip.open(path, "rt", encoding=_ENCODING) if path.suffix == ".gz" else path.open(encoding=_ENCODING) as file:
         lines = enumerate((line.strip() for line in file), start=1)
         for _, line in lines:
             if line.lower() == "@data":
                 break
-        return [_sample(line, f"{path}, line {number}") for number, line in lines if line]
+            if line.lower().startswith("@classlabel"):
+                stated = _stated_labels(line, path)
+        for number, line in lines:
+            if line:
+                samples.append(_sample(line, f"{path}, line {number}", stated))
+                if (found := samples[-1][0].shape[1]) != (wanted := samples[0][0].shape[1]):
+                    raise ValueError(f"{path}, line {number} must hold {wanted} dimensions like the first, got {found}")
+    if not samples:
+        raise ValueError(f"{path} must hold series after a line @data, got none")
+    return samples
 
 
 def benchmark_from_arrays(
@@ -58,7 +77,8 @@ def benchmark_from_arrays(
         name: what it is called in results.
 
     Raises:
-        ValueError: if an array has another shape, or a test label is not among those of training.
+        ValueError: if an array has another shape, holds something that is no finite number or is beyond float32, a
+            label is missing, or a test label is not among those of training.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -68,10 +88,15 @@ def benchmark_from_arrays(
         (16, 4, 3, 2)
     """
     for part, (values, labels) in (("train", train), ("test", test)):
-        if values.ndim != 3 or len(values) != len(labels):
+        if values.ndim != 3 or np.shape(labels) != (len(values),):
             raise ValueError(
                 f"{part} must hold values [series, dimensions, times] and a label for each series, "
                 f"got shapes {list(values.shape)} and {list(np.shape(labels))}"
+            )
+        _check_values(part, values)
+        if (row := first_row(as_cells(labels), _is_no_label)) is not None:
+            raise ValueError(
+                f"{part} must have a label for each series, got {shown(as_cells(labels)[row])} in row {row}"
             )
     classes = sorted({str(label) for label in train[1]})
     if stray := sorted({str(label) for label in test[1]} - set(classes)):
@@ -86,7 +111,14 @@ def benchmark_from_arrays(
     return Benchmark.from_datasets(graphs[0][fitted], graphs[0][held], graphs[1], task, name=name)
 
 
-def _sample(line: str, where: str) -> Sample:
+def _stated_labels(line: str, path: Path) -> tuple[str, ...]:
+    _, *words = line.split()
+    if words and words[0].lower() == "false":
+        raise ValueError(f"{path} must hold a label at the end of each series, got {line!r}")
+    return tuple(words[1:])
+
+
+def _sample(line: str, where: str, stated: tuple[str, ...]) -> Sample:
     *dimensions, label = line.split(":")
     try:
         rows = [np.array(dimension.split(","), dtype=np.float64) for dimension in dimensions]
@@ -94,7 +126,31 @@ def _sample(line: str, where: str) -> Sample:
         raise ValueError(f"{where} must hold numbers: {error}") from error
     if len({len(row) for row in rows}) != 1:
         raise ValueError(f"{where} must hold dimensions of one length, got {[len(row) for row in rows]}")
-    return np.stack(rows, axis=1), label
+    values = np.stack(rows, axis=1)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{where} must hold finite numbers, got {values[~np.isfinite(values)][0]}")
+    label = label.strip()
+    if not label or (stated and label not in stated):
+        raise ValueError(f"{where} must end with a label{f' of {list(stated)}' if stated else ''}, got {label!r}")
+    return values, label
+
+
+def _check_values(part: str, values: np.ndarray) -> None:
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"{part} must hold values that are numbers, got {values.dtype}")
+    with np.errstate(over="ignore"):
+        bad = ~np.isfinite(values.astype(np.float32))
+    if bad.any():
+        series, dimension, time = np.argwhere(bad)[0].tolist()
+        raise ValueError(
+            f"{part} must hold finite values within float32, got {values[series, dimension, time]} in series {series}, "
+            f"dimension {dimension}, time {time}: fill gaps before, and give series of different lengths as a list of "
+            "graphs to Benchmark.from_datasets"
+        )
+
+
+def _is_no_label(label: Any) -> bool:
+    return not label.strip() if isinstance(label, str) else is_missing(label)
 
 
 def _dataset(series: list[np.ndarray], labels: np.ndarray) -> GeneratedDataset:
@@ -106,7 +162,8 @@ def _dataset(series: list[np.ndarray], labels: np.ndarray) -> GeneratedDataset:
 
 def _held_out(labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Training and validation part."""
-    from sklearn.model_selection import train_test_split
+    with needed_by("a stratified split"):
+        from sklearn.model_selection import train_test_split
 
     fitted, held = train_test_split(np.arange(len(labels)), test_size=0.2, random_state=0, stratify=labels)
     return torch.from_numpy(np.sort(fitted)), torch.from_numpy(np.sort(held))

@@ -11,11 +11,12 @@ from pathlib import Path
 from graphseq.data.loaded import Loaded, Split
 from graphseq.data.manifest import Manifest
 from graphseq.data.trusted import trusted_pyg_classes
+from graphseq.extras import needed_by
 
 
 def load_ogb(manifest: Manifest, root: Path, split: int) -> Loaded:
     """A molecule set by OGB's own reader, with its scaffold split. Labels are real numbers, NaN where missing."""
-    with _without_update_check():
+    with _without_update_check(), needed_by(f"the data set {manifest.name}"):
         from ogb.graphproppred import PygGraphPropPredDataset
         from ogb.utils.features import get_atom_feature_dims, get_bond_feature_dims
 

@@ -15,6 +15,7 @@ from graphseq.data.catalogue import data_root
 from graphseq.data.manifest import File, nearest
 from graphseq.data.mirror import fetch, mirror_folder
 from graphseq.data.series.series import Borders, Series
+from graphseq.extras import needed_by
 
 FOLDER = resources.files("graphseq.data.series") / "manifests"
 
@@ -83,7 +84,8 @@ def load_series(name: str, root: str | Path | None = None, mirror: str | Path | 
         ValueError: if the name does not exist, or the file is not the one stated in the manifest.
         FileNotFoundError: if the file is neither in the mirror nor at an official address.
     """
-    import pandas as pd
+    with needed_by("a named series"):
+        import pandas as pd
 
     manifest = describe_series(name)
     folder = data_root(root)
@@ -92,11 +94,15 @@ def load_series(name: str, root: str | Path | None = None, mirror: str | Path | 
     with FileLock(folder / ".lock"):
         fetch([file], folder, mirror)
     frame = pd.read_csv(folder / file.to, header=manifest.read.get("header", "infer"), float_precision="round_trip")
+    frame = frame.rename(columns=str)
+    time, labels = manifest.read.get("time"), manifest.read.get("labels")
+    numbers = [column for column in frame.select_dtypes("number").columns if column not in (time, labels)]
     return Series.from_frame(
         frame,
-        time=manifest.read.get("time"),
-        variates=manifest.read.get("variates"),
-        labels=manifest.read.get("labels"),
+        time=time,
+        # The stamps of some files are in no order, so that they have no time and a column of text.
+        variates=manifest.read.get("variates") or numbers,
+        labels=labels,
         borders=manifest.borders,
         period=manifest.period,
         name=name,

@@ -28,13 +28,19 @@ class Scaling:
         """Measure a series.
 
         Raises:
-            ValueError: if a variate is constant there or never observed.
+            ValueError: if a variate is constant there or never observed, or its squares are beyond float64.
         """
         values = series.values[: series.borders.train].double()
         seen = values.new_ones(values.shape) if series.observed is None else series.observed[: len(values)].double()
         count = seen.sum(0)
         mean = (values * seen).sum(0) / count.clamp(min=1)
         std = ((values - mean).square() * seen).sum(0).div(count.clamp(min=1)).sqrt()
+        if not bool(std.isfinite().all()):
+            column = int((~std.isfinite()).nonzero()[0])
+            raise ValueError(
+                f"series must hold values whose squares are within float64, got up to "
+                f"{float(values[:, column].abs().max()):g} in {series.names[column]!r}"
+            )
         # A constant column of numbers that binary cannot hold exactly deviates by rounding.
         flat = std <= 1e-12 * mean.abs()
         if bool(flat.any()):

@@ -38,7 +38,7 @@ class Windows(Dataset):
         dtype: of the windows.
 
     Raises:
-        ValueError: if a size is below 1, or the part is shorter than one window.
+        ValueError: if a size is below 1, the part is shorter than one window, or a value is beyond ``dtype``.
     """
 
     def __init__(
@@ -71,6 +71,12 @@ class Windows(Dataset):
         self.observed = observed[rows].t().contiguous()
         values = scaling.scaled(series.values[rows].double()).t()
         self.values = values.masked_fill(~self.observed, 0).to(dtype).contiguous()
+        if not bool((finite := self.values.isfinite()).all()):
+            column, row = (~finite).nonzero()[0].tolist()
+            raise ValueError(
+                f"series must hold values within {dtype} once they are scaled, got {float(values[column, row]):g} "
+                f"in row {first + row} of {series.names[column]!r}"
+            )
 
     def __len__(self) -> int:
         return self.values.shape[1] - self.lookback - self.horizon + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch_geometric.data import Data, Dataset, TemporalData
 
 from graphseq.data.benchmark import Benchmark
 from graphseq.data.loaded import Loaded, Split
-from graphseq.data.signed.events import check_sorted
+from graphseq.data.signed.events import signed_events
 from graphseq.data.signed.negatives import draw_negatives
 from graphseq.data.signed.tasks import EventTask, SignTask
 
@@ -59,7 +60,7 @@ def signed_benchmark(
         seed: of the drawn pairs.
 
     Raises:
-        ValueError: if times are unsorted, a part is empty or a size is not positive.
+        ValueError: if times are unsorted, a part is empty, a size is not positive, or as in :func:`signed_events`.
 
     Example:
         >>> from graphseq.data import SignedNetwork, signed_benchmark
@@ -85,7 +86,7 @@ def as_loaded(
     """The same, in the form of a loader."""
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
-    check_sorted(events.t)
+    events = _checked(events)
     bounds = split_times(events.t, val_ratio, test_ratio)
     pairs, labels = _questions(events, task, historical, seed)
     passes = [list(_pass(events, pairs, labels, asked, chunk)) for asked in zip([0, *bounds[:-1]], bounds, strict=True)]
@@ -118,6 +119,15 @@ def chunk_bounds(t: Tensor, chunk: int) -> list[int]:
         at_least = min(bounds[-1] + chunk, len(t))
         bounds.append(int(ends[np.searchsorted(ends, at_least)]))
     return bounds
+
+
+def _checked(events: TemporalData) -> TemporalData:
+    """Events that need not come from :func:`signed_events`, in its form: signs of -1 and +1, times in float64."""
+    if missing := [key for key in ("src", "dst", "t", "y") if key not in events]:
+        raise ValueError(f"events must have src, dst, t, y and msg, got none called {missing[0]!r}")
+    if others := sorted(set(events.keys()) - {"src", "dst", "t", "msg", "y"}):
+        warnings.warn(f"events have {', '.join(others)}, which no task reads: they are left out", stacklevel=4)
+    return signed_events(events.src, events.dst, events.t, events.y, events.msg if "msg" in events else None)
 
 
 class _Chunks(Dataset):

@@ -35,20 +35,21 @@ def draw_negatives(events: TemporalData, number: int, *, seed: int = 0, historic
         (torch.Size([200, 4]), False)
     """
     src, dst, t = (value.numpy() for value in (events.src, events.dst, events.t))
-    time = np.unique(t, return_inverse=True)[1]
-    past = _Past(src, dst, time)
     num_nodes = int(max(src.max(), dst.max())) + 1 if len(src) else 0
-    span = int(time.max(initial=0)) + 1
-    taken = np.unique(_pair(src, dst, num_nodes) * span + time)
+    time = np.unique(t, return_inverse=True)[1]
+    # By the number among those that occur: products of ids and times would not fit 64 bits.
+    nodes, number_of = np.unique(np.stack([src, dst]), return_inverse=True)
+    sources, destinations = number_of.reshape(2, -1)
+    past = _Past(sources, destinations, time)
+    taken = _Taken(sources, destinations, time)
     drawn = np.full((len(src), number), -1)
     for round_ in range(_ROUNDS):
         # Row by row, so that an event's draws do not shift with the number of events that follow.
         uniform = np.random.default_rng([seed, round_]).random((len(src), number))
         for column in range(number):
             candidate = past.draw(uniform[:, column], column < int(number * historical))
-            key = _pair(src, candidate, num_nodes) * span + time
-            fits = (candidate != src) & (candidate != dst) & ~_contains(taken, key)
-            drawn[:, column] = np.where((drawn[:, column] < 0) & fits, candidate, drawn[:, column])
+            fits = (candidate != sources) & (candidate != destinations) & ~taken.at(sources, candidate, time)
+            drawn[:, column] = np.where((drawn[:, column] < 0) & fits, nodes[candidate], drawn[:, column])
         if (drawn >= 0).all():
             break
     for row, column in zip(*np.nonzero(drawn < 0), strict=True):
@@ -83,17 +84,32 @@ class _Past:
         return drawn
 
 
-def _pair(src: np.ndarray, dst: np.ndarray, num_nodes: int) -> np.ndarray:
-    return src.astype(np.int64) * num_nodes + dst
+class _Taken:
+    """Which pairs were an event at which time, by keys below the square of the number of events."""
+
+    def __init__(self, src: np.ndarray, dst: np.ndarray, time: np.ndarray) -> None:
+        self.width = int(max(src.max(initial=0), dst.max(initial=0))) + 1
+        self.span = int(time.max(initial=0)) + 1
+        self.pairs, pair = np.unique(src * self.width + dst, return_inverse=True)
+        self.keys = np.unique(pair * self.span + time)
+
+    def at(self, src: np.ndarray, dst: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Whether each was."""
+        pair, is_pair = _place(self.pairs, src * self.width + dst)
+        return is_pair & _place(self.keys, pair * self.span + time)[1]
 
 
-def _contains(sorted_keys: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    place = np.searchsorted(sorted_keys, keys).clip(max=len(sorted_keys) - 1)
-    return sorted_keys[place] == keys
+def _place(ordered: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each stands in what is in order, and whether it does."""
+    place = np.searchsorted(ordered, wanted).clip(max=len(ordered) - 1)
+    return place, ordered[place] == wanted
 
 
 def _any_other(num_nodes: int, src: int, dst: int, uniform: float) -> int:
-    others = np.setdiff1d(np.arange(num_nodes), [src, dst])
-    if not len(others):
+    apart = sorted({src, dst})
+    if num_nodes <= len(apart):
         raise ValueError(f"events must have at least three nodes to draw others from, got {num_nodes}")
-    return int(others[int(uniform * len(others))])
+    other = int((num_nodes - len(apart)) * uniform)
+    for node in apart:
+        other += other >= node
+    return other

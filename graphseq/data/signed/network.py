@@ -52,6 +52,10 @@ class SignedNetwork:
         at_least("num_nodes", num_nodes, 3)
         at_least("num_events", num_events, 1)
         at_least("duration", duration, 1)
+        if num_nodes * duration >= 2**63:
+            raise ValueError(
+                f"num_nodes times duration must be below 2**63, got {num_nodes} and {duration}: take a coarser unit"
+            )
         if not 0 <= noise <= 1:
             raise ValueError(f"noise must be a probability, got {noise}")
         if drift < 0:

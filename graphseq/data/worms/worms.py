@@ -78,7 +78,7 @@ def load_worms(
         kind = tuple(arrays["cell_type"][place].tolist())
     return Recordings(
         traces=torch.from_numpy(traces),
-        observed=torch.from_numpy(~np.isnan(traces[:, :, 0])),
+        observed=torch.from_numpy(~np.isnan(traces).all(-1)),
         dt=round(float(np.median([np.median(np.diff(worm.time)) for worm in worms])), 3),
         neurons=tuple(names),
         animals=tuple(worm.uid for worm in worms),
