@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from graphseq.connectome.dynamic import DynamicCommunities
+from graphseq.extras import needed_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,8 @@ def atlas(
         >>> atlas(found, {"first minute": found.starts < 60}).columns.tolist()
         ['epoch', 'motif', 'community', 'rise', 'contrast', 'neurons']
     """
-    import pandas as pd
+    with needed_by("atlas"):
+        import pandas as pd
 
     rise = found.rise(animal)
     names = [str(number) for number in range(found.num_neurons)] if names is None else names

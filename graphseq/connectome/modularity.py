@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from graphseq.connectome.matrix import by_size, checked
+from graphseq.extras import MissingExtraError
 
 
 def modularity(weights: Float[Tensor, "nodes nodes"], labels: Int[Tensor, " nodes"], resolution: float = 1.0) -> float:
@@ -79,7 +80,7 @@ class Leiden(Louvain):
         seed: the same seed gives the same communities.
 
     Raises:
-        ImportError: if igraph or leidenalg is not installed.
+        MissingExtraError: if igraph or leidenalg is not installed.
 
     Source: Traag, Waltman & van Eck (2019).
     """
@@ -90,7 +91,7 @@ class Leiden(Louvain):
             import igraph
             import leidenalg
         except ImportError as error:
-            raise ImportError("Leiden needs igraph and leidenalg: pip install 'graphseq[leiden]'") from error
+            raise MissingExtraError("Leiden needs igraph and leidenalg: pip install 'graphseq[leiden]'") from error
         self._igraph, self._leidenalg = igraph, leidenalg
 
     def __call__(self, weights: Float[Tensor, "nodes nodes"]) -> Int[Tensor, " nodes"]:

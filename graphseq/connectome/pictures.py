@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphseq.connectome.derivative import min_max
 from graphseq.connectome.dynamic import BACKGROUND, DynamicCommunities
+from graphseq.extras import needed_by
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +28,8 @@ def plot_recording(
         dt: seconds a frame.
         animal: its number.
     """
-    from matplotlib.figure import Figure
+    with needed_by("plot_recording"):
+        from matplotlib.figure import Figure
 
     shown = traces[animal]
     seen = ~shown.isnan().any(-1)
@@ -50,7 +52,8 @@ def plot_recording(
 
 def plot_communities(found: DynamicCommunities, *, columns: int = 4) -> Figure:
     """The pair weights of each motif, neurons ordered by its communities, which lines set apart."""
-    from matplotlib.figure import Figure
+    with needed_by("plot_communities"):
+        from matplotlib.figure import Figure
 
     count = found.motifs.rank
     columns = min(columns, count)
@@ -91,7 +94,8 @@ def plot_neurons(
     Raises:
         ValueError: if there is no such motif.
     """
-    from matplotlib.figure import Figure
+    with needed_by("plot_neurons"):
+        from matplotlib.figure import Figure
 
     if not 0 <= motif < found.motifs.rank:
         raise ValueError(f"motif must be one of 0..{found.motifs.rank - 1}, got {motif}")

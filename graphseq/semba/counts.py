@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from graphseq.extras import needed_by
 from graphseq.semba.timelines import Timelines
 
 
@@ -47,10 +48,11 @@ def count_model(name: str, kind: str, seed: int = 0) -> Any:
     Raises:
         ValueError: if there is no such model.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    with needed_by("count_model"):
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+        from sklearn.linear_model import LogisticRegression, Ridge
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
 
     if name not in ("logistic", "trees"):
         raise ValueError(f"name must be 'logistic' or 'trees', got {name!r}")

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch_geometric.data import Data
-from torchmetrics.functional import mean_squared_error, pearson_corrcoef, r2_score
-from torchmetrics.functional.classification import (
-    binary_auroc,
-    binary_average_precision,
-    binary_f1_score,
-    multiclass_f1_score,
-)
 
+from graphseq.extras import needed_by
 from graphseq.semba.answers import Answers
 
 _NEGATIVE, _POSITIVE, _NONE = 0, 1, 2
@@ -53,9 +48,10 @@ def score_signs(logits: Float[Tensor, " events"], positive: Bool[Tensor, " event
         positive: the truth.
         threshold: from :func:`best_threshold` on validation events.
     """
+    metrics = _of_classes()
     return SignScores(
-        float(binary_auroc(logits.sigmoid(), positive.long())),
-        float(binary_average_precision((-logits).sigmoid(), (~positive).long())),
+        float(metrics.binary_auroc(logits.sigmoid(), positive.long())),
+        float(metrics.binary_average_precision((-logits).sigmoid(), (~positive).long())),
         float(_macro_f1(logits, positive, threshold)),
         len(logits),
     )
@@ -133,35 +129,38 @@ def _sign(val: Answers, test: Answers) -> dict[str, float]:
 
 
 def _existence(val: Answers, test: Answers) -> dict[str, float]:
+    metrics = _of_classes()
     probability, target = test.logits[:, 0].sigmoid(), test.target.long()
     groups = int(target.sum())
     return {
-        "rocauc": float(binary_auroc(probability, target)),
-        "ap": float(binary_average_precision(probability, target)),
+        "rocauc": float(metrics.binary_auroc(probability, target)),
+        "ap": float(metrics.binary_average_precision(probability, target)),
         "mrr": float(reciprocal_rank(test.logits[:, 0].reshape(groups, -1)).mean()),
     }
 
 
 def _joint(val: Answers, test: Answers) -> dict[str, float]:
+    metrics = _of_classes()
     target, real = test.target.long(), test.target != _NONE
     f1 = {
-        f"{average}_f1": float(multiclass_f1_score(test.logits, target, num_classes=3, average=average))
+        f"{average}_f1": float(metrics.multiclass_f1_score(test.logits, target, num_classes=3, average=average))
         for average in ("macro", "weighted")
     }
     existence = torch.logsumexp(test.logits[:, :_NONE], dim=1) - test.logits[:, _NONE]
     sign = test.logits[:, _POSITIVE] - test.logits[:, _NEGATIVE]
     return f1 | {
-        "existence_rocauc": float(binary_auroc(existence.sigmoid(), real.long())),
-        "sign_rocauc": float(binary_auroc(sign[real].sigmoid(), target[real])),
+        "existence_rocauc": float(metrics.binary_auroc(existence.sigmoid(), real.long())),
+        "sign_rocauc": float(metrics.binary_auroc(sign[real].sigmoid(), target[real])),
     }
 
 
 def _weight(val: Answers, test: Answers) -> dict[str, float]:
+    metrics = _of_numbers()
     predicted, target = test.logits[:, 0], test.target.double()
     return {
-        "rmse": float(mean_squared_error(predicted, target, squared=False)),
-        "pearson": float(pearson_corrcoef(predicted, target)),
-        "r2": float(r2_score(predicted, target)),
+        "rmse": float(metrics.mean_squared_error(predicted, target, squared=False)),
+        "pearson": float(metrics.pearson_corrcoef(predicted, target)),
+        "r2": float(metrics.r2_score(predicted, target)),
     }
 
 
@@ -169,5 +168,19 @@ _SCORES = {"sign": _sign, "existence": _existence, "joint": _joint, "weight": _w
 
 
 def _macro_f1(logits: Tensor, positive: Tensor, threshold: float) -> Tensor:
+    metrics = _of_classes()
     called = (logits >= threshold).long()
-    return (binary_f1_score(called, positive.long()) + binary_f1_score(1 - called, (~positive).long())) / 2
+    both = metrics.binary_f1_score(called, positive.long()), metrics.binary_f1_score(1 - called, (~positive).long())
+    return sum(both) / 2
+
+
+def _of_classes() -> ModuleType:
+    with needed_by("scoring signed predictions"):
+        from torchmetrics.functional import classification
+    return classification
+
+
+def _of_numbers() -> ModuleType:
+    with needed_by("scoring signed predictions"):
+        from torchmetrics.functional import regression
+    return regression

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from graphseq.extras import needed_by
 from graphseq.sequence.dynamical_system import DynamicalSystem
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ def plot_eigenvalues(system: DynamicalSystem, *, axes: Axes | None = None) -> Fi
         system: of a layer on a sequence, from :func:`~graphseq.sequence.to_dsf`.
         axes: where to draw; a new figure if not given.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Circle
+    with needed_by("plot_eigenvalues"):
+        from matplotlib.figure import Figure
+        from matplotlib.patches import Circle
 
     axes = Figure(figsize=(4.5, 4), layout="constrained").subplots() if axes is None else axes
     figure = axes.get_figure(root=True)

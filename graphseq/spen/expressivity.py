@@ -14,6 +14,8 @@ from torch_geometric.data import Data
 from torch_geometric.nn.inits import reset
 from torch_geometric.utils import from_networkx
 
+from graphseq.extras import needed_by
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -141,7 +143,8 @@ def plot_pairs(pairs: Mapping[str, tuple[Graph, Graph]], columns: int = 4) -> Fi
         pairs: by name.
         columns: pairs in a row.
     """
-    from matplotlib.figure import Figure
+    with needed_by("plot_pairs"):
+        from matplotlib.figure import Figure
 
     rows = -(-len(pairs) // columns)
     figure = Figure(figsize=(1.8 * columns, 1.3 * rows), layout="constrained")

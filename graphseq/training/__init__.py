@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from graphseq.extras import needed_by
+
 if TYPE_CHECKING:
     from graphseq.training.anomaly import AnomalyTask
     from graphseq.training.datamodule import GraphDataModule
@@ -41,4 +43,5 @@ def __getattr__(name: str) -> Any:
     # Lightning takes seconds to import, and the command line's help and data commands do without it.
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    with needed_by(f"{__name__}.{name}"):
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

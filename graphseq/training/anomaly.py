@@ -11,8 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from graphseq.data.series import Scaling, Series, Window
+from graphseq.extras import needed_by
 from graphseq.training.anomaly_picture import plot_anomalies
 from graphseq.training.anomaly_scores import detection, row_scores
+from graphseq.training.processes import shared_mean
 from graphseq.training.series_task import SeriesTask
 
 if TYPE_CHECKING:
@@ -81,12 +83,15 @@ class AnomalyTask(SeriesTask):
             # No trainer: a checkpoint is being loaded, and brings its sizes.
             return
         self.window, self.scaling = data.window, data.scaling
+        super().configure_model()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         scaling = self._scaling
         checkpoint["series"] = {"window": self.window, "mean": scaling.mean, "std": scaling.std}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
         stored = checkpoint["series"]
         self.window, self.scaling = stored["window"], Scaling(stored["mean"], stored["std"])
 
@@ -94,17 +99,17 @@ class AnomalyTask(SeriesTask):
         """What is expected in a batch of windows, on their scale."""
         return self.network(window, observed)
 
-    def training_step(self, window: Window) -> Tensor | None:
-        error, counted = self._compared(window, "train")
-        loss = error.sum() / counted.sum().clamp(min=1)
-        # What has no parameters, or is solved in closed form, has nothing to train.
-        return loss if loss.requires_grad else None
+    def training_step(self, window: Window, batch_idx: int = 0) -> Tensor:
+        error, counted = self._compared(window, "train", batch_idx)
+        loss = shared_mean(error.sum(), counted.float().sum())
+        # What has no parameters, or is solved in closed form, has nothing to train, but several processes need a loss.
+        return loss.requires_grad_()
 
-    def validation_step(self, window: Window) -> None:
-        self._of_windows.append(self._compared(window, "val"))
+    def validation_step(self, window: Window, batch_idx: int = 0) -> None:
+        self._of_windows.append(self._compared(window, "val", batch_idx))
 
-    def test_step(self, window: Window) -> None:
-        self._of_windows.append(self._compared(window, "test"))
+    def test_step(self, window: Window, batch_idx: int = 0) -> None:
+        self._of_windows.append(self._compared(window, "test", batch_idx))
 
     def predict_step(self, window: Window) -> tuple[Tensor, Tensor]:
         return self._compared(window)
@@ -189,11 +194,13 @@ class AnomalyTask(SeriesTask):
             raise ValueError("the scale of the series is known after training: fit first, or load a checkpoint")
         return self.scaling
 
-    def _compared(self, window: Window, part: str | None = None) -> tuple[Tensor, Tensor]:
+    def _compared(self, window: Window, part: str | None = None, batch_idx: int = 0) -> tuple[Tensor, Tensor]:
         window = Window(*window)
         x = torch.cat([window.past, window.future], dim=-1)
         error, counted = self._difference(x, torch.cat([window.past_observed, window.future_observed], dim=-1))
         if part is not None:
+            counts = self.counted(part, batch_idx, len(x))[:, 0].to(error.dtype)
+            error, counted = error * counts, counted * counts
             mean = error.detach() / counted.clamp(min=1)
             self.errors[f"{part}_mse"].update(mean, counted)  # type: ignore[operator]
         return error, counted
@@ -211,14 +218,15 @@ class AnomalyTask(SeriesTask):
         return scores
 
     def _table(self, scores: Tensor, series: Series, first: int) -> pd.DataFrame:
-        import pandas as pd
+        with needed_by("a table of scores"):
+            import pandas as pd
 
         rows = slice(first, first + len(scores))
         table = pd.DataFrame({"score": scores.numpy(), "flagged": (scores > self.threshold.cpu()).numpy()})
         if series.time is None:
             table.index = pd.RangeIndex(rows.start, rows.stop, name="row")
         else:
-            table.index = pd.Index(series.time[rows], name="time")
+            table.index = series.stamps()[rows].rename("time")
         return table
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_f1_score
+
+from graphseq.extras import needed_by
 
 TOLERANCE = 100
 """Rows by which the UCR anomaly archive lets a location miss the labelled range (Wu and Keogh 2021)."""
@@ -52,7 +53,13 @@ def detection(scores: Float[Tensor, " rows"], anomalous: Bool[Tensor, " rows"], 
 
     Returns:
         The numbers by name; none if only one class is there.
+
+    Raises:
+        MissingExtraError: without ``torchmetrics``.
     """
+    with needed_by("detection"):
+        from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_f1_score
+
     if not bool(anomalous.any()) or bool(anomalous.all()):
         return {}
     top, flagged = int(scores.argmax()), scores > threshold

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from graphseq.extras import MissingExtraError, needed_by
+
 _COMMANDS: dict[str, str] = {
     "fit": "train a network, then test the best epoch",
     "validate": "evaluate a checkpoint on the validation set",
@@ -25,22 +27,26 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: the words after ``graphseq``; those of the process if not given.
 
     Raises:
-        SystemExit: with code 2 if the words make no command.
+        SystemExit: with code 2 if the words make no command, with code 1 if an extra is missing that the command needs.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         print(_help())
     elif words[0] in _COMMANDS:
-        _runner(words[0])(words)
+        try:
+            with needed_by(f"graphseq {words[0]}"):
+                _runner(words[0])(words)
+        except MissingExtraError as error:
+            _fail(str(error), 1)
     else:
         from graphseq.data.manifest import nearest
 
         _fail(f"no command {words[0]!r}{nearest(words[0], _COMMANDS)}")
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = 2) -> NoReturn:
     print(f"graphseq: error: {message}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(code)
 
 
 def _help() -> str:

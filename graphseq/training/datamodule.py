@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch_geometric.transforms import BaseTransform, Compose
 
 from graphseq.data import Benchmark, load
 from graphseq.data import names as dataset_names
+from graphseq.data.benchmark import Channels
 from graphseq.data.manifest import nearest
-from graphseq.training.loading import epoch_loader
+from graphseq.training.loading import check_batch_size, epoch_loader
 from graphseq.training.signature import Signature
 
 
@@ -23,6 +25,8 @@ class GraphDataModule(pl.LightningDataModule):
     """A named data set, or one of your own by :meth:`from_benchmark`, for training, validation and test.
 
     The order of training examples depends on the seed and the epoch alone, not on the number of processes or workers.
+    Processes share the examples, except where each has to see all of them: those of a stream, whose chunks follow one
+    another (they carry the key ``begins``), and those that are predicted.
 
     Args:
         name: one of :func:`graphseq.data.names`.
@@ -69,20 +73,24 @@ class GraphDataModule(pl.LightningDataModule):
     def from_benchmark(cls, benchmark: Benchmark, **arguments: Any) -> GraphDataModule:
         """Wrap data sets of your own, see :meth:`graphseq.data.Benchmark.from_datasets`.
 
+        What the benchmark declares holds after ``pre_transforms`` too: the name, the split, and the categories of a
+        column, which grow where a transform makes more of them. Columns that a transform adds behind are counted.
+
         Args:
             benchmark: the data.
-            arguments: ``batch_size``, ``num_workers``, ``pre_transforms``, ``transforms``, ``seed`` and ``shuffle``
-            as above.
+            arguments: ``batch_size``, ``num_workers``, ``pre_transforms``, ``transforms``, ``seed``, ``shuffle`` and
+                ``validate_on_test`` as above.
+
+        Raises:
+            TypeError: if there is an argument that only says how a named data set is loaded.
         """
+        for argument in arguments:
+            if argument in ("name", "root", "mirror", "split", "options"):
+                raise TypeError(f"{argument} says how a named data set is loaded; a benchmark brings its own")
         module = cls(dataset_names()[0], **arguments)
-        module.name = benchmark.name
+        module.name, module.split = benchmark.name, benchmark.split
         once = module._pre_transform
-        if once is not None:
-            train, val, test = (
-                [once(data) for data in part] for part in (benchmark.train, benchmark.val, benchmark.test)
-            )
-            benchmark = Benchmark.from_datasets(train, val, test, benchmark.task, name=benchmark.name)
-        module._benchmark = benchmark
+        module._benchmark = benchmark if once is None else _transformed(benchmark, once)
         return module
 
     @property
@@ -115,7 +123,16 @@ class GraphDataModule(pl.LightningDataModule):
         return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader:
-        return self._loader("test")
+        return self._loader("test", shared=False)
+
+    def check_share(self, processes: int) -> None:
+        """Raise a ``ValueError`` if this many processes cannot share a batch equally."""
+        if not self._is_stream:
+            check_batch_size(self.batch_size, processes)
+
+    @property
+    def _is_stream(self) -> bool:
+        return "begins" in self.benchmark.train[0]
 
     @property
     def _pre_transform(self) -> Compose | None:
@@ -124,20 +141,54 @@ class GraphDataModule(pl.LightningDataModule):
     def _examples(self, split: str) -> Any:
         if not self.validate_on_test:
             return getattr(self.benchmark, split)
+        if "train_mask" in self.benchmark.train[0]:
+            # One graph is each of the parts, which differ in their masks alone.
+            return [_validated_on_test(data) for data in getattr(self.benchmark, split)]
         if split == "train":
             return ConcatDataset([self.benchmark.train, self.benchmark.val])  # type: ignore[list-item]
         return self.benchmark.test
 
-    def _loader(self, split: str, *, shuffle: bool = False) -> DataLoader:
+    def _loader(self, split: str, *, shuffle: bool = False, shared: bool = True) -> DataLoader:
         return epoch_loader(
             DataLoader,
             _Numbered(self._examples(split), Compose(self.transforms)),
-            self.trainer,
+            self.trainer if shared and not self._is_stream else None,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             shuffle=shuffle,
             seed=self.seed,
         )
+
+
+def _transformed(benchmark: Benchmark, once: Compose) -> Benchmark:
+    parts: dict[int, list[Data]] = {}
+    for part in (benchmark.train, benchmark.val, benchmark.test):
+        if id(part) not in parts:  # one graph may be all three
+            parts[id(part)] = [once(data) for data in part]
+    train, val, test = (parts[id(part)] for part in (benchmark.train, benchmark.val, benchmark.test))
+    made = Benchmark.from_datasets(train, val, test, benchmark.task)
+    return dataclasses.replace(
+        benchmark,
+        train=train,
+        val=val,
+        test=test,
+        in_channels=_declared(benchmark.in_channels, made.in_channels),
+        edge_channels=None if made.edge_channels is None else _declared(benchmark.edge_channels, made.edge_channels),
+    )
+
+
+def _declared(before: Channels | None, counted: Channels) -> Channels:
+    """The sizes after a transform: at least what was declared, for the columns that were there before."""
+    if isinstance(before, tuple) and isinstance(counted, tuple):
+        declared = before + (0,) * len(counted)  # a transform adds its columns behind
+        return tuple(map(max, counted, declared))
+    return counted
+
+
+def _validated_on_test(data: Data) -> Data:
+    changed = copy.copy(data)
+    changed.train_mask, changed.val_mask = data.train_mask | data.val_mask, data.test_mask
+    return changed
 
 
 class _Numbered(Dataset):

@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from graphseq.training.curves import read_history
 from graphseq.training.lightning_cli import GraphCLI
+from graphseq.training.processes import is_first
 from graphseq.training.repeat import integers
 from graphseq.training.results import Record
 
@@ -62,8 +63,9 @@ def folds(words: Sequence[str]) -> dict[str, Record]:
     records = {}
     for title, protocol in PROTOCOLS.items():
         records[title] = kept.record(title, protocol, command)
-        path = records[title].write(folder, f"{name}-{title.replace(' ', '_')}")
-        print(f"{records[title].metric}: {records[title].value} over {len(kept.folds)} folds, in {path}")
+        if is_first():
+            path = records[title].write(folder, f"{name}-{title.replace(' ', '_')}")
+            print(f"{records[title].metric}: {records[title].value} over {len(kept.folds)} folds, in {path}")
     return records
 
 
@@ -109,6 +111,8 @@ class _Kept:
             "cpu_seconds": outcome["cpu_seconds"],
             "run": str(run.folder.path),
         }
+        if not is_first():
+            return
         if self.path.exists():  # other folds may be trained beside this one
             self._content["folds"] = json.loads(self.path.read_text())["folds"] | self._content["folds"]
         self.path.parent.mkdir(parents=True, exist_ok=True)

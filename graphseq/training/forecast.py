@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import huber_loss
 
 from graphseq.data.series import Scaling, Series, Window
+from graphseq.extras import needed_by
 from graphseq.training.forecast_picture import plot_forecast
+from graphseq.training.processes import shared_mean
 from graphseq.training.series_task import SeriesTask
 
 if TYPE_CHECKING:
@@ -85,12 +86,15 @@ class ForecastTask(SeriesTask):
             return
         self.build(data.lookback, data.horizon, data.series.num_variates)
         self.scaling = data.scaling
+        super().configure_model()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         scaling = self.scaling or Scaling.identity(self.sizes["variates"])
         checkpoint["series"] = {**self.sizes, "mean": scaling.mean, "std": scaling.std}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
         stored = dict(checkpoint["series"])
         self.scaling = Scaling(stored.pop("mean"), stored.pop("std"))
         self.build(**stored)
@@ -99,20 +103,20 @@ class ForecastTask(SeriesTask):
         """Forecasts of a batch, on the scale of its windows."""
         return self._made(past, observed)
 
-    def training_step(self, window: Window) -> Tensor | None:
-        error = self._errors(window, "train")
+    def training_step(self, window: Window, batch_idx: int = 0) -> Tensor:
+        error, seen = self._errors(window, "train", batch_idx)
         losses = error.square()
         if self.huber is not None:
             losses = huber_loss(error, torch.zeros_like(error), reduction="none", delta=self.huber)
-        loss = (losses * window.future_observed).sum() / window.future_observed.sum().clamp(min=1)
-        # What is solved in closed form, or repeats the past, has nothing to train.
-        return loss if loss.requires_grad else None
+        loss = shared_mean((losses * seen).sum(), seen.float().sum())
+        # What is solved in closed form, or repeats the past, has nothing to train, but several processes need a loss.
+        return loss.requires_grad_()
 
-    def validation_step(self, window: Window) -> None:
-        self._errors(window, "val")
+    def validation_step(self, window: Window, batch_idx: int = 0) -> None:
+        self._errors(window, "val", batch_idx)
 
-    def test_step(self, window: Window) -> None:
-        self._errors(window, "test")
+    def test_step(self, window: Window, batch_idx: int = 0) -> None:
+        self._errors(window, "test", batch_idx)
 
     def predict_step(self, window: Window) -> Tensor:
         return self(window.past, window.past_observed)
@@ -138,14 +142,15 @@ class ForecastTask(SeriesTask):
         Raises:
             ValueError: if it has fewer rows than the network looks back, or another number of variates.
         """
-        import pandas as pd
+        with needed_by("a table of forecasts"):
+            import pandas as pd
 
         past, observed = self._last_window(series)
         was_training = self.training
         future = self.eval()(past[None].to(self.device), observed[None].to(self.device))[0].cpu()
         self.train(was_training)
         rows = self._scaling.restored(future.t().double())
-        return pd.DataFrame(rows.numpy(), columns=list(series.names), index=_later(series, len(rows)))
+        return pd.DataFrame(rows.numpy(), columns=list(series.names), index=series.following(len(rows)))
 
     def write_predictions(self, batches: list[Tensor], folder: Path, data: SeriesDataModule) -> str:
         """Forecasts of the test windows, of what follows the file, and a picture of both, into a run folder.
@@ -200,19 +205,12 @@ class ForecastTask(SeriesTask):
             observed = series.observed[-lookback:]
         return values.masked_fill(~observed, 0).t().float(), observed.t()
 
-    def _errors(self, window: Window, part: str) -> Tensor:
+    def _errors(self, window: Window, part: str, batch_idx: int) -> tuple[Tensor, Tensor]:
+        """The error of each value, and whether it counts."""
         window = Window(*window)
         error = self(window.past, window.past_observed) - window.future
-        seen = window.future_observed.to(error.dtype)
+        seen = window.future_observed.to(error.dtype) * self.counted(part, batch_idx, len(error)).to(error.dtype)
         detached = error.detach()
         self.errors[f"{part}_mse"].update(detached.square(), seen)  # type: ignore[operator]
         self.errors[f"{part}_mae"].update(detached.abs(), seen)  # type: ignore[operator]
-        return error
-
-
-def _later(series: Series, rows: int) -> np.ndarray:
-    """Time stamps, or row numbers, of the rows that follow a series."""
-    steps = np.arange(1, rows + 1)
-    if series.time is None:
-        return len(series) - 1 + steps
-    return series.time[-1] + steps * np.median(np.diff(series.time))
+        return error, seen

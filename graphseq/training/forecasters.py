@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from graphseq.chimera import LinearForecaster, MovingAverage, WindowNorm
 from graphseq.chimera.linear import ridge_solution
 from graphseq.data.series import Windows
+from graphseq.extras import needed_by
 from graphseq.sequence import Mamba
 
 Past = Float[Tensor, "batch variates lookback"]
@@ -248,7 +249,7 @@ class PatchTST(_Normalised):
         dropout: in the layers and the head.
 
     Raises:
-        ModuleNotFoundError: without ``transformers``, which ``pip install 'graphseq[series]'`` brings.
+        MissingExtraError: without ``transformers``, which ``pip install 'graphseq[series]'`` brings.
     """
 
     def __init__(
@@ -264,10 +265,8 @@ class PatchTST(_Normalised):
         stride: int = 8,
         dropout: float = 0.1,
     ) -> None:
-        try:
+        with needed_by("PatchTST"):
             from transformers import PatchTSTConfig, PatchTSTForPrediction
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError("PatchTST needs transformers: pip install 'graphseq[series]'") from error
         super().__init__(lookback, horizon)
         config = PatchTSTConfig(
             num_input_channels=variates,

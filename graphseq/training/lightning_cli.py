@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from graphseq.extras import MissingExtraError
 from graphseq.training.kinds import KINDS, kind_of
 from graphseq.training.parser import SuggestingParser
+from graphseq.training.processes import is_first
 from graphseq.training.quiet import expected_warnings_ignored
-from graphseq.training.run_folder import RunFolder, new_version
+from graphseq.training.run_folder import RunFolder, shared_version
 from graphseq.training.seeding import EpochSeed
 
-_VERSION = "GRAPHSEQ_RUN_VERSION"
 TRAINER_DEFAULTS = {
     "max_epochs": 100,
     "gradient_clip_val": 1.0,
     "num_sanity_val_steps": 0,
     "log_every_n_steps": 1,
 }
+_FREE = (
+    "run", "resume", "ckpt_path", "data.root", "data.mirror", "trainer.accelerator", "trainer.default_root_dir",
+    "trainer.enable_checkpointing", "trainer.enable_model_summary", "trainer.enable_progress_bar", "trainer.logger",
+    "trainer.log_every_n_steps", "trainer.num_sanity_val_steps", "trainer.profiler",
+)  # fmt: skip
+"""Options that change nothing of what a run computes, so that one may be resumed with others."""
 
 
 class GraphCLI(LightningCLI):
@@ -34,7 +41,8 @@ class GraphCLI(LightningCLI):
 
     ``task``, in a preset or as ``--task``, says which of :data:`~graphseq.training.kinds.KINDS` it is; without it, a
     :class:`GraphTask` on a :class:`GraphDataModule`. ``fit`` ends with a test of the best checkpoint. ``--resume`` goes
-    on with the run of the same name and version, if it has a checkpoint.
+    on with the run of the same name and version, if it has a checkpoint, and takes no option that would make it
+    another run.
 
     Args:
         args: words of a command line, or a parsed configuration as a dictionary.
@@ -71,7 +79,12 @@ class GraphCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--task", type=str, default=self.kind, help=f"What is learned: {', '.join(KINDS)}.")
         parser.add_class_arguments(RunFolder, "run")
-        parser.add_argument("--resume", action="store_true", help="Go on from the run's last checkpoint, if any.")
+        parser.add_argument(
+            "--resume",
+            action="store_true",
+            help="Go on from the last checkpoint of the run that --run.root, --run.name and --run.version name, or "
+            "begin it if it has none. Its options must be those it began with, as --config RUN/config.yaml has them.",
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         # Lightning's own warns whenever arguments come from Python while the process has some too.
@@ -88,10 +101,34 @@ class GraphCLI(LightningCLI):
         network = config.model.network
         kind = network.class_path if isinstance(network, Namespace) else network
         config.run.name = config.run.name or f"{Path(config.data.name).name}-{kind.rpartition('.')[2]}"
-        if config.run.version is None:
-            config.run.version = _new_version(config.run.root, config.run.name, self.suffix)
-        else:
-            config.run.version += self.suffix
+        try:
+            if config.run.version is not None:
+                config.run.version += self.suffix
+            elif self.subcommand == "fit" and config.resume:
+                raise ValueError("--resume goes on with a run that is named: give its --run.version, got none")
+            else:
+                config.run.version = shared_version(config.run.root, config.run.name, self.suffix)
+            if self.subcommand == "fit" and config.resume:
+                self._check_unchanged(config)
+        except ValueError as error:
+            self.parser.error(str(error), error)
+
+    def _check_unchanged(self, config: Namespace) -> None:
+        folder = Path(config.run.root, config.run.name, config.run.version)
+        if not ((folder / "config.yaml").exists() and (folder / "checkpoints" / "last.ckpt").exists()):
+            return
+        before = yaml.safe_load((folder / "config.yaml").read_text())
+        now = yaml.safe_load(self._parser(self.subcommand).dump(config, skip_none=False))
+        changed = [
+            f"{key} from {old!r} to {new!r}"
+            for key, old, new in _differences(before, now)
+            if not any(f"{key}.".startswith(f"{free}.") for free in _FREE)
+        ]
+        if changed:
+            raise ValueError(
+                f"--resume goes on with the options that {folder} began with, got other ones: {'; '.join(changed)}. "
+                "Leave them as they were, or give a new --run.version"
+            )
 
     def instantiate_classes(self) -> None:
         if self.subcommand is None:
@@ -99,11 +136,14 @@ class GraphCLI(LightningCLI):
         try:
             super().instantiate_classes()
             self.datamodule.prepare_data()
-        except (ValueError, TypeError, FileNotFoundError) as error:
+            self.datamodule.check_share(self.trainer.world_size)  # type: ignore[operator]
+        except (ValueError, TypeError, FileNotFoundError, MissingExtraError) as error:
             run = self._get(self.config, "run")
             # Nothing ran. What an earlier run left there stays.
             with suppress(OSError):
                 Path(run.root, run.name, run.version).rmdir()
+            if isinstance(error, MissingExtraError):
+                raise
             self.parser.error(str(error), error)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -115,7 +155,7 @@ class GraphCLI(LightningCLI):
             logger = self.folder.loggers() if self.subcommand == "fit" else False
         strategy = config["strategy"]
         if strategy == "auto" and str(config["devices"]) not in ("auto", "1"):
-            # The last layer's edges feed nothing, so their parameters get no gradient.
+            # A batch may reach not every parameter: the first events of a stream find nothing remembered.
             strategy = "ddp_find_unused_parameters_true"
         return self._instantiate_trainer({**config, "logger": logger, "strategy": strategy, **kwargs}, callbacks)
 
@@ -126,6 +166,8 @@ class GraphCLI(LightningCLI):
         if self.folder.test and self.trainer.state.finished and self.folder.best_checkpoint.exists():
             best = self.folder.best_checkpoint
             self.trainer.test(model, datamodule=self.datamodule, ckpt_path=best, weights_only=True)
+        # Only then may every process read what the first one has written.
+        self.trainer.strategy.barrier()
 
     def validate(self, model: pl.LightningModule, **kwargs: Any) -> None:
         self.trainer.validate(model, **{**kwargs, "weights_only": True})
@@ -138,12 +180,16 @@ class GraphCLI(LightningCLI):
         batches: list[Any] = (
             self.trainer.predict(model, **{**kwargs, "return_predictions": True, "weights_only": True}) or []
         )
+        if not is_first():
+            return
         self.folder.path.mkdir(parents=True, exist_ok=True)
         print(model.write_predictions(batches, self.folder.path, self.datamodule))  # type: ignore[operator]
 
 
-def _new_version(root: str, name: str, suffix: str) -> str:
-    """A new one; in a process that Lightning starts beside the first, the first one's, so that all share a folder."""
-    if "LOCAL_RANK" not in os.environ or _VERSION not in os.environ:
-        os.environ[_VERSION] = new_version(root, name, suffix)
-    return os.environ[_VERSION]
+def _differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Keys of nested dictionaries whose values differ, with both; a key that is missing counts as ``None``."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in dict.fromkeys([*before, *now]):
+            yield from _differences(before.get(name), now.get(name), f"{key}.{name}" if key else str(name))
+    elif before != now:
+        yield key, before, now

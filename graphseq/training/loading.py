@@ -23,6 +23,8 @@ def epoch_loader(
 ) -> DataLoader:
     """A loader of this process's share of the examples.
 
+    Shares are made equal by repetition; :func:`~graphseq.training.processes.first_of_its_kind` tells which those are.
+
     Args:
         make: the class of the loader, which says how examples become a batch.
         examples: all of them.
@@ -36,11 +38,7 @@ def epoch_loader(
         ValueError: if ``batch_size`` is not a multiple of the number of processes.
     """
     processes, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
-    if batch_size % processes:
-        raise ValueError(
-            f"batch_size counts the examples of all processes and must be a multiple of their number "
-            f"({processes}), got {batch_size}"
-        )
+    check_batch_size(batch_size, processes)
     chosen = global_seed() if seed is None else seed
     sampler = EpochSampler(examples, processes, rank, shuffle=shuffle, seed=chosen)  # type: ignore[arg-type]
     if trainer:
@@ -48,3 +46,12 @@ def epoch_loader(
         sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
     options: dict[str, Any] = {"sampler": sampler, "generator": sampler.generator, "num_workers": num_workers}
     return make(examples, batch_size=batch_size // processes, **options)
+
+
+def check_batch_size(batch_size: int, processes: int) -> None:
+    """Raise a ``ValueError`` if processes cannot share a batch equally."""
+    if batch_size % processes:
+        raise ValueError(
+            f"batch_size counts the examples of all processes and must be a multiple of their number "
+            f"({processes}), got {batch_size}"
+        )

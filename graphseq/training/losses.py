@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch_geometric.utils import scatter
 
 from graphseq.data import Task
+from graphseq.training.processes import process_count, summed
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Logits ``[rows, outputs]`` and targets to the summed loss and its weight; their ratio is the mean loss."""
@@ -46,7 +47,9 @@ class Elementwise:
 
 class Balanced:
     """Cross entropy, its mean taken in each class and then over the classes of a batch, so that a rare one counts as
-    much as a frequent one. What comes out is not calibrated: probabilities are those of equally frequent classes."""
+    much as a frequent one. What comes out is not calibrated: probabilities are those of equally frequent classes.
+
+    Classes are counted over all processes, whose losses add up to that of one with the whole batch."""
 
     def __call__(self, logits: Float[Tensor, "rows outputs"], y: Shaped[Tensor, "..."]) -> tuple[Tensor, Tensor]:
         if y.is_floating_point():
@@ -56,8 +59,10 @@ class Balanced:
             y, classes = target.long(), 2
         else:
             losses, classes = functional.cross_entropy(logits, y, reduction="none"), logits.shape[1]
-        means = scatter(losses, y, dim_size=classes, reduce="mean")
-        return means.sum(), (torch.bincount(y, minlength=classes) > 0).sum().to(losses.dtype)
+        sums = scatter(losses, y, dim_size=classes, reduce="sum")
+        counts = summed(torch.bincount(y, minlength=classes))
+        present = (counts > 0).sum().to(losses.dtype) / process_count()
+        return (sums / counts.clamp(min=1)).sum(), present
 
 
 def make_loss(task: Task, class_weights: list[float] | Literal["balanced"] | None = None) -> Loss:

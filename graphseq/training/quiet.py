@@ -19,7 +19,6 @@ def expected_warnings_ignored() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*it is recommended to use `Trainer\\(devices=1.*")
         # Forecasters that are solved in closed form or repeat the past have nothing to train.
         warnings.filterwarnings("ignore", ".*configure_optimizers` returned `None`.*")
-        warnings.filterwarnings("ignore", ".*training_step` returned `None`.*")
         warnings.filterwarnings("ignore", ".*is an empty generator, no gradient clipping.*")
         # Lightning's own, on torch 2.13.
         warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)

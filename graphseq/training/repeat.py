@@ -10,6 +10,7 @@ from typing import Any
 from lightning.pytorch.cli import LightningArgumentParser
 
 from graphseq.training.lightning_cli import GraphCLI
+from graphseq.training.processes import is_first
 from graphseq.training.results import Record
 
 
@@ -28,8 +29,9 @@ def repeat(words: Sequence[str]) -> Record:
     # A series has one split.
     runs = [_fit(plan, seed, split) for seed, split in itertools.product(seeds, splits or [plan["data"].get("split")])]
     record = _record(runs, command, seeds, title)
-    path = record.write(folder, name or runs[0].folder.name)
-    print(f"{record.metric} {record.value} over {len(runs)} runs, in {path}")
+    if is_first():
+        path = record.write(folder, name or runs[0].folder.name)
+        print(f"{record.metric} {record.value} over {len(runs)} runs, in {path}")
     return record
 
 

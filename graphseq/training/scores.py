@@ -19,6 +19,7 @@ from torchmetrics.functional.classification import (
 from torchmetrics.utilities import dim_zero_cat
 
 from graphseq.data import Task
+from graphseq.extras import needed_by
 
 _BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "accuracy": binary_accuracy,
@@ -85,7 +86,8 @@ def score(
     if task.metric in ("rocauc", "ap") and not _both_classes(y).any():
         return math.nan
     if dataset.startswith("ogbg-"):
-        from ogb.graphproppred import Evaluator
+        with needed_by(f"the metric of {dataset}"):
+            from ogb.graphproppred import Evaluator
 
         return float(Evaluator(dataset).eval({"y_true": y.cpu().numpy(), "y_pred": logits.cpu().numpy()})[task.metric])
     if task.kind == "regression":

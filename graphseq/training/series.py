@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from graphseq.data.manifest import nearest
 from graphseq.data.series import Scaling, Series, Windows, flow_series, load_series, series_names
 from graphseq.data.series.windows import Part
-from graphseq.training.loading import epoch_loader
+from graphseq.training.loading import check_batch_size, epoch_loader
 
 
 class SeriesDataModule(pl.LightningDataModule):
@@ -57,7 +57,14 @@ class SeriesDataModule(pl.LightningDataModule):
 
     @classmethod
     def from_series(cls, series: Series, **arguments: Any) -> SeriesDataModule:
-        """Windows of a series of your own; ``arguments`` as above."""
+        """Windows of a series of your own; ``arguments`` as above.
+
+        Raises:
+            TypeError: if there is an argument that only says how a named series is loaded.
+        """
+        for argument in arguments:
+            if argument in ("name", "root", "mirror", "options"):
+                raise TypeError(f"{argument} says how a named series is loaded; from_series is given one")
         module = cls(series.name, **arguments)
         module._series = series
         return module
@@ -94,6 +101,10 @@ class SeriesDataModule(pl.LightningDataModule):
         for part in get_args(Part):
             self.windows(part)
 
+    def check_share(self, processes: int) -> None:
+        """Raise a ``ValueError`` if this many processes cannot share a batch equally."""
+        check_batch_size(self.batch_size, processes)
+
     def setup(self, stage: str) -> None:
         _ = self.scaling
 
@@ -107,7 +118,8 @@ class SeriesDataModule(pl.LightningDataModule):
         return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader:
-        return self._loader("test")
+        # Each process sees all windows, so that what is written is whole.
+        return self._windows_loader("test", None, shuffle=False)
 
     def _loader(self, part: Part, *, shuffle: bool = False) -> DataLoader:
         return self._windows_loader(part, self.trainer, shuffle=shuffle)

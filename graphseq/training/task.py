@@ -17,6 +17,7 @@ from torch_geometric.data import Data
 from graphseq.training.budget import fit_width
 from graphseq.training.losses import make_loss
 from graphseq.training.optimisation import parameter_groups, warmup_cosine
+from graphseq.training.processes import first_of_its_kind, shared_mean
 from graphseq.training.scores import Predictions, score
 from graphseq.training.signature import Signature
 
@@ -112,12 +113,9 @@ class GraphTask(pl.LightningModule):
         structure = {key: data[key] for key in getattr(network, "needs", ()) if key in data}
         return network(data.x, data.edge_index, data.batch, data.edge_attr, batch_size=data.num_graphs, **structure)
 
-    def training_step(self, data: Data) -> Tensor:
-        total, weight = self.loss(*self._predict(data, "train"))
-        if self.trainer.world_size > 1:
-            # Gradients are averaged over processes, whose shares may carry different numbers of labels.
-            weight = self.trainer.strategy.reduce(weight, reduce_op="mean")
-        return total / weight.clamp(min=torch.finfo(weight.dtype).tiny)
+    def training_step(self, data: Data, batch_idx: int = 0) -> Tensor:
+        first = first_of_its_kind(self.trainer, "train", batch_idx, data.num_graphs)
+        return shared_mean(*self.loss(*self._predict(data, "train", first)))
 
     def validation_step(self, data: Data) -> None:
         self._predict(data, "val")
@@ -130,7 +128,7 @@ class GraphTask(pl.LightningModule):
         return {"logits": self(data), "key": _keys(data, self._signature.task.level)}
 
     def on_train_epoch_end(self) -> None:
-        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"], sync_dist=True)
         self._log_split("train")
 
     def on_validation_epoch_end(self) -> None:
@@ -182,17 +180,21 @@ class GraphTask(pl.LightningModule):
     def _predictions(self, split: str) -> Predictions:
         return cast(Predictions, self.predictions[f"{split}_predictions"])
 
-    def _predict(self, data: Data, split: str) -> tuple[Tensor, Tensor]:
-        """Logits and targets of the labelled rows of a split, remembered for the metric."""
+    def _predict(self, data: Data, split: str, first: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits and targets of the labelled rows of a split, remembered for the metric.
+
+        Examples that are not the first of their kind are left out: they only fill up the share of a process.
+        """
         level = self._signature.task.level
         logits = self(data)
         targets = data.edge_label if level == "edge" else data.y
         keys = _keys(data, level)
-        if level == "node":
-            masks = [data[key] for key in (f"{split}_mask", "label_mask") if key in data]
-            if masks:
-                chosen = torch.stack(masks).all(0)
-                logits, targets, keys = logits[chosen], targets[chosen], keys[chosen]
+        masks = [data[key] for key in (f"{split}_mask", "label_mask") if key in data and level == "node"]
+        if first is not None and not bool(first.all()):
+            masks.append(torch.isin(keys[:, 0], data.example[first.to(data.example.device)]))
+        if masks:
+            chosen = torch.stack(masks).all(0)
+            logits, targets, keys = logits[chosen], targets[chosen], keys[chosen]
         self._predictions(split).update(logits, targets, keys)
         return logits, targets
 

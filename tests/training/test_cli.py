@@ -111,6 +111,87 @@ def test_runs_that_start_together_keep_apart(workplace, monkeypatch):
     assert {path.name for path in Path("runs/ring").iterdir()} == {"noon", "noon_2", *folders}
 
 
+def _refused(words, capsys) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    errors = capsys.readouterr().err
+    assert "Traceback" not in errors
+    return " ".join(errors.split())
+
+
+def test_a_run_is_resumed_with_the_options_it_began_with(workplace, capsys):
+    """Anything else would be another run, whose past is not its own."""
+    main(["fit", "--config", "config.yaml"])
+    again = ["fit", "--config", "config.yaml", "--resume"]
+    folder = workplace / "runs/ring/first"
+    before = {name: (folder / name).read_text() for name in ("config.yaml", "metrics.csv")}
+    errors = _refused([*again, "--model.lr", "0.5", "--trainer.max_epochs", "3"], capsys)
+    assert "got other ones: trainer.max_epochs from 2 to 3; model.lr from 0.001 to 0.5. Leave them" in errors
+    errors = _refused([*again, "--model.network", "graphseq.training.baselines.GIN"], capsys)
+    assert "network.class_path from 'graphseq.training.baselines.GCN' to 'graphseq.training.baselines.GIN'" in errors
+    errors = _refused([*again, "--data.options.num_train", "30", "--seed_everything", "3"], capsys)
+    assert "seed_everything from 0 to 3; data.options.num_train from 20 to 30" in errors
+    assert {name: (folder / name).read_text() for name in before} == before
+    # What changes no number may change, and the configuration that a run has saved is its own.
+    main([*again, "--trainer.enable_progress_bar", "true", "--data.root", "elsewhere"])
+    main(["fit", "--config", str(folder / "config.yaml"), "--resume"])
+    assert (folder / "metrics.csv").read_text() == before["metrics.csv"]
+
+
+def test_a_run_without_a_checkpoint_begins_with_any_options(workplace):
+    """It ended before its first epoch did."""
+    main(["fit", "--config", "config.yaml", "--trainer.fast_dev_run", "true"])
+    main(["fit", "--config", "config.yaml", "--resume", "--model.lr", "0.5"])
+    assert json.loads(Path("runs/ring/first/metrics.json").read_text())["epochs"] == 2
+
+
+def test_a_run_to_resume_must_be_named(workplace, capsys):
+    Path("config.yaml").write_text(CONFIG.replace(", version: first", ""))
+    errors = _refused(["fit", "--config", "config.yaml", "--resume"], capsys)
+    assert "--resume goes on with a run that is named: give its --run.version, got none" in errors
+    assert not Path("runs").exists()
+
+
+def test_help_says_what_resuming_takes(workplace, capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--run.root, --run.name and --run.version" in said
+    assert "must be those it began with" in said
+
+
+# Before the first validation there is nothing that could be the best.
+@pytest.mark.filterwarnings("ignore:.*could not find the monitored key")
+@pytest.mark.parametrize(("every", "best"), [("1", 0), ("2", 1)])
+def test_the_earlier_of_two_equal_epochs_is_the_best(workplace, every, best):
+    """A learning rate of zero makes them equal; so is an epoch without a validation to the one before it."""
+    words = ["--model.lr", "0", "--trainer.max_epochs", "3", "--trainer.check_val_every_n_epoch", every]
+    main(["fit", "--config", "config.yaml", *words])
+    folder = workplace / "runs/ring/first"
+    assert torch.load(folder / "checkpoints/best.ckpt", weights_only=True)["epoch"] == best
+    assert json.loads((folder / "metrics.json").read_text())["best_epoch"] == best
+
+
+def test_a_batch_that_processes_cannot_share_is_refused_before_they_start(workplace, capsys):
+    errors = _refused(["fit", "--config", "config.yaml", "--trainer.devices", "4"], capsys)
+    assert "must be a multiple of their number (4), got 10" in errors
+
+
+def test_an_extra_that_the_data_need_is_named_in_one_sentence(workplace, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.model_selection", None)
+    Path("config.yaml").write_text(CONFIG.replace(", version: first", ""))
+    words = ["--data.name", "tree-neighbors-match", "--data.options", "{depth: 2}"]
+    for command in (["fit", "--config", "config.yaml", *words], ["data", "get", "tree-neighbors-match"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(command)
+        assert stopped.value.code == 1
+        sentence = "the data set tree-neighbors-match needs sklearn: pip install 'graphseq[train]'"
+        assert capsys.readouterr().err.splitlines()[-1] == f"graphseq: error: {sentence}"
+    # What never ran leaves no folder.
+    assert not list(Path("runs/ring").iterdir())
+
+
 def test_a_network_is_swapped_by_one_line(workplace):
     main(["fit", "--config", "config.yaml", "--model.network", "graphseq.graph_mamba.GraphMamba", "--run.version", "2"])
     assert "GraphMamba" in (workplace / "runs/ring/2/config.yaml").read_text()

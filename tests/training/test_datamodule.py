@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform, Constant
 
-from graphseq.training import GraphDataModule
+from graphseq.data import Benchmark, SignedNetwork, Task, signed_benchmark
+from graphseq.data.series import Borders, Series
+from graphseq.training import GraphDataModule, SeriesDataModule
 
 
 def _order(data: GraphDataModule, epoch: int, workers: int = 0) -> list[int]:
@@ -72,3 +75,105 @@ def test_generated_data_need_no_files(tmp_path, monkeypatch):
     assert data.signature.task.num_outputs == 5
     assert next(iter(data.train_dataloader())).num_graphs == 10
     assert not list(tmp_path.iterdir())
+
+
+def _declared() -> Benchmark:
+    """Categories 0 to 2 occur, of ten that there are."""
+    data = Data(
+        x=torch.tensor([[0], [1], [2]]),
+        edge_index=torch.tensor([[0, 1], [1, 2]]),
+        edge_attr=torch.tensor([[0, 1], [1, 0]]),
+        y=torch.tensor([0]),
+    )
+    task = Task("graph", "multiclass", 3, "accuracy", maximize=True)
+    return Benchmark.from_datasets(
+        [data], [data], [data], task, name="mine", in_channels=(10,), edge_channels=(4, 5), num_splits=7, split=3
+    )
+
+
+class Change(BaseTransform):
+    """Changes the features as it is told."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def forward(self, data):
+        data.x = self.change(data.x)
+        return data
+
+
+@pytest.mark.parametrize(
+    ("change", "in_channels"),
+    [
+        (lambda x: x, (10,)),
+        (lambda x: x + 20, (23,)),
+        (lambda x: torch.cat([x, 4 * x], 1), (10, 9)),
+        (lambda x: x.float(), 1),
+    ],
+)
+def test_what_a_benchmark_declares_outlives_a_transform(change, in_channels):
+    """Categories that never occur above all, which cannot be counted."""
+    ours = _declared()
+    data = GraphDataModule.from_benchmark(ours, pre_transforms=[Change(change)])
+    assert data.signature.in_channels == in_channels
+    assert data.signature.edge_channels == (4, 5)
+    kept = data.benchmark
+    assert (kept.name, kept.task, kept.num_splits, kept.split) == ("mine", ours.task, 7, 3)
+    assert (data.name, data.split) == ("mine", 3)
+    assert GraphDataModule.from_benchmark(ours).split == 3
+
+
+class Drop(BaseTransform):
+    """Leaves out the features of edges."""
+
+    def forward(self, data):
+        data.edge_attr = None
+        return data
+
+
+def test_edges_may_lose_their_features():
+    data = GraphDataModule.from_benchmark(_declared(), pre_transforms=[Drop()])
+    assert data.signature.edge_channels is None
+
+
+def _one_graph() -> Benchmark:
+    masks = {f"{part}_mask": torch.arange(6) % 3 == number for number, part in enumerate(("train", "val", "test"))}
+    data = Data(x=torch.ones(6, 1), edge_index=torch.zeros(2, 0, dtype=torch.long), y=torch.arange(6) % 2, **masks)
+    graphs = [data]
+    return Benchmark.from_datasets(graphs, graphs, graphs, Task("node", "multiclass", 2, "accuracy", maximize=True))
+
+
+def test_a_graph_that_is_every_part_is_transformed_once():
+    data = GraphDataModule.from_benchmark(_one_graph(), pre_transforms=[Noise()])
+    (train,), (val,), (test,) = data.train_dataloader(), data.val_dataloader(), data.test_dataloader()
+    assert train.noise.equal(val.noise) and train.noise.equal(test.noise)
+
+
+def test_nothing_is_held_out_of_one_graph_that_is_validated_on_its_test_nodes():
+    ours = _one_graph()
+    data = GraphDataModule.from_benchmark(ours, validate_on_test=True)
+    (train,), (val,), (test,) = data.train_dataloader(), data.val_dataloader(), data.test_dataloader()
+    assert train.train_mask.tolist() == [True, True, False] * 2
+    assert val.val_mask.equal(test.test_mask) and val.val_mask.tolist() == [False, False, True] * 2
+    assert ours.train[0].train_mask.tolist() == [True, False, False] * 2
+
+
+@pytest.mark.parametrize("argument", ["name", "root", "mirror", "split", "options"])
+def test_how_a_named_set_is_loaded_is_no_matter_of_a_benchmark(argument):
+    with pytest.raises(TypeError, match=f"{argument} says how a named data set is loaded"):
+        GraphDataModule.from_benchmark(_declared(), **{argument: 1})
+
+
+@pytest.mark.parametrize("argument", ["name", "root", "mirror", "options"])
+def test_how_a_named_series_is_loaded_is_no_matter_of_a_given_one(argument):
+    series = Series(torch.randn(30, 1, dtype=torch.float64), ("a",), Borders.of_fractions(30))
+    with pytest.raises(TypeError, match=f"{argument} says how a named series is loaded"):
+        SeriesDataModule.from_series(series, lookback=2, horizon=1, **{argument: "x"})
+
+
+def test_processes_must_share_a_batch_equally_but_for_a_stream():
+    with pytest.raises(ValueError, match=r"must be a multiple of their number \(2\), got 5"):
+        GraphDataModule.from_benchmark(_declared(), batch_size=5).check_share(2)
+    GraphDataModule.from_benchmark(_declared(), batch_size=6).check_share(2)
+    events = signed_benchmark(SignedNetwork(num_nodes=10, num_events=60).events)
+    GraphDataModule.from_benchmark(events, batch_size=1, shuffle=False).check_share(2)

@@ -11,6 +11,7 @@ from torch import Tensor
 from graphseq.connectome.factorisation.ensemble import RankSelection
 from graphseq.connectome.factorisation.fit import CPFit
 from graphseq.connectome.pairs import folded
+from graphseq.extras import needed_by
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 def plot_ranks(selection: RankSelection) -> Figure:
     """Error, similarity of restarts and, where there is one, held-out error against rank; a dot for each restart."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    with needed_by("plot_ranks"):
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
     panels = [
         ("relative error", selection.errors),
@@ -56,7 +58,8 @@ def plot_motifs(
     Raises:
         ValueError: if the fit has not three modes, or ``pairs`` does not fit it.
     """
-    from matplotlib.figure import Figure
+    with needed_by("plot_motifs"):
+        from matplotlib.figure import Figure
 
     if len(fit.factors) != 3 or len(fit.factors[0]) != pairs.shape[1]:
         raise ValueError(

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from graphseq.extras import needed_by
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -29,7 +31,8 @@ def plot_occupancy(
         >>> plot_occupancy(torch.eye(3)).axes[0].get_ylabel()
         'state'
     """
-    from matplotlib.figure import Figure
+    with needed_by("plot_occupancy"):
+        from matplotlib.figure import Figure
 
     length, states = gamma.shape
     if reference is not None and tuple(reference.shape) != (length,):

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_networkx
 
+from graphseq.extras import needed_by
 from graphseq.graph_mamba.tokens import TokenBatch
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def plot_tokens(
         ValueError: if ``root`` is no node of the graph.
     """
     import networkx as nx
-    from matplotlib.figure import Figure
+
+    with needed_by("plot_tokens"):
+        from matplotlib.figure import Figure
 
     if not 0 <= root < tokens.num_roots:
         raise ValueError(f"root must be a node in 0..{tokens.num_roots - 1}, got {root}")
@@ -88,7 +91,8 @@ def plot_reach(
         reach: by name, what :func:`effective_reach` returns, for the legend.
         axes: where to draw; a new figure if not given.
     """
-    from matplotlib.ticker import MaxNLocator
+    with needed_by("plot_reach"):
+        from matplotlib.ticker import MaxNLocator
 
     axes = _axes() if axes is None else axes
     for name, share in shares.items():
@@ -142,7 +146,8 @@ def plot_step_sizes(
 
 
 def _axes() -> Axes:
-    from matplotlib.figure import Figure
+    with needed_by("a picture"):
+        from matplotlib.figure import Figure
 
     return Figure(figsize=(5, 3), layout="constrained").subplots()
 
