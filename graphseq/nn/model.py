@@ -106,7 +106,7 @@ class GraphModel(nn.Module):
         """
         validate_graph(x, edge_index, batch, edge_attr, finite=self.validate)
         if batch is None:
-            segments = Ragged(edge_index.new_tensor([0, x.shape[0]]))
+            segments = Ragged.equal(1, x.shape[0], x.device)
         else:
             segments = Ragged.from_batch(batch, batch_size)
         h = torch.cat([self.node_encoder(x), *self._positions(structure, segments)], dim=-1)

@@ -114,6 +114,11 @@ class Dag:
 
 
 def check_links(edge_index: Tensor, num_states: int) -> None:
+    if torch.compiler.is_exporting():
+        raise NotImplementedError(
+            "a directed acyclic graph cannot be ordered inside torch.export, which sees no values: export a function "
+            "of tensors alone whose topology is made before"
+        )
     if not isinstance(edge_index, Tensor) or edge_index.dtype != torch.int64:
         got = edge_index.dtype if isinstance(edge_index, Tensor) else type(edge_index).__name__
         raise TypeError(f"edge_index must be an int64 tensor, got {got}")

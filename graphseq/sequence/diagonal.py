@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -26,7 +25,7 @@ class DiagonalSystem(NamedTuple):
     def kernel(self, taps: int) -> Float[Tensor, "channels taps"]:
         r"""Impulse response, :math:`K_l = \operatorname{Re} \sum_n c_n b_n e^{a_n l}`."""
         fine = torch.arange(min(_FINE, taps), device=self.log_decay.device)
-        coarse = _FINE * torch.arange(math.ceil(taps / _FINE), device=self.log_decay.device)
+        coarse = _FINE * torch.arange(-(-taps // _FINE), device=self.log_decay.device)
         left = (self.output * self.source)[:, None] * torch.exp(coarse[:, None] * self.log_decay[:, None])
         right = torch.exp(self.log_decay[..., None] * fine)
         return _real_product(left, right).flatten(1)[:, :taps]

@@ -103,7 +103,11 @@ def _chunks(topology: Ragged, size: int) -> _Chunks:
     lengths = topology.lengths
     size = min(size, topology.longest)
     counts = (lengths + size - 1) // size
-    of_chunks = Ragged(torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+    if topology.num_states == topology.num_segments * topology.longest:
+        # Segments of one length, of which a compiler needs to know the size alone.
+        of_chunks = Ragged.equal(topology.num_segments, -(-topology.longest // size), lengths.device)
+    else:
+        of_chunks = Ragged(torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
     segment, step = of_chunks.segment, torch.arange(size, device=lengths.device)
     place = of_chunks.position[:, None] * size + step
     start = topology.ptr[1:][segment] - 1 if topology.reversed else topology.ptr[:-1][segment]
