@@ -47,7 +47,7 @@ class MovingAverage(nn.Module):
     ) -> Float[Tensor, "batch variates time"]:
         """The mean of what was observed in each window, 0 where nothing was."""
         seen = observed.to(x.dtype)
-        total, share = (self(values[..., None])[..., 0] for values in (x * seen, seen))
+        total, share = (self(values[..., None])[..., 0] for values in (x.masked_fill(~observed, 0), seen))
         return total / share.clamp(min=torch.finfo(x.dtype).eps)
 
     def extra_repr(self) -> str:
@@ -202,7 +202,7 @@ class ChimeraTrunk(nn.Module):
         """Vectors of all patches.
 
         Args:
-            x: values; zero where they were not observed.
+            x: values; anything where they were not observed.
             observed: which were.
             gaps: time between columns, in units of the usual step.
             season: whether the seasonal models of the blocks take part.
@@ -213,9 +213,11 @@ class ChimeraTrunk(nn.Module):
         if self.order is not None and x.shape[1] != self.order.shape[0]:
             raise ValueError(f"x must have {self.order.shape[0]} variates, as order has, got {x.shape[1]}")
         seen = torch.ones_like(x) if observed is None else observed.to(x.dtype)
+        # Replaced, not multiplied by zero: what was not observed may be NaN.
+        x = x if observed is None else x.masked_fill(~observed, 0)
         missing = self.columns(x.shape[2]) * self.patch - x.shape[2]
         # What is missing for a whole patch is added before the first row, marked as not observed.
-        both = torch.stack([pad(x * seen, (missing, 0)), pad(seen, (missing, 0))], dim=-1)
+        both = torch.stack([pad(x, (missing, 0)), pad(seen, (missing, 0))], dim=-1)
         h = self.embed(both.unflatten(2, (-1, self.patch)).flatten(3))
         any_seen = None if observed is None else both[..., 1].unflatten(2, (-1, self.patch)).bool().any(-1)
         if self.order is not None:

@@ -121,7 +121,7 @@ class GridSSM(nn.Module):
         rate = -self.A_log.exp()
         if self.frequency is not None:
             rate, C = torch.complex(rate, self.frequency), torch.complex(*C.chunk(2, dim=-1))
-        source = x if observed is None else x * observed[..., None]
+        source = x if observed is None else x.masked_fill(~observed[..., None], 0)
         return selective_grid_ssm(source, rate, delta, theta, B, C, self.D, coupling=self.coupling, states=self.states)
 
     def _check(self, x: Tensor, observed: Tensor | None, gaps: Tensor | None) -> None:

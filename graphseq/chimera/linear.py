@@ -83,8 +83,8 @@ def linear_forecast(
         return last + (past - last) @ weight
     rows = torch.arange(past.shape[-1], device=past.device)
     latest = torch.where(observed, rows, 0).amax(-1, keepdim=True)
-    last = past.gather(-1, latest) * observed.any(-1, keepdim=True)
-    return last + (past - last) * observed @ weight
+    last = past.gather(-1, latest).masked_fill(~observed.any(-1, keepdim=True), 0)
+    return last + (past - last).masked_fill(~observed, 0) @ weight
 
 
 def ridge_solution(

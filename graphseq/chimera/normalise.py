@@ -39,8 +39,10 @@ class WindowNorm(nn.Module):
     ) -> tuple[Float[Tensor, "batch variates time"], WindowScale]:
         """The normalised window, and what undoes it."""
         seen = torch.ones_like(x) if observed is None else observed.to(x.dtype)
+        # Replaced, not multiplied by zero: what was not observed may be NaN.
+        x = x if observed is None else x.masked_fill(~observed, 0)
         count = seen.sum(-1, keepdim=True).clamp(min=1)
-        mean = (x * seen).sum(-1, keepdim=True) / count
+        mean = x.sum(-1, keepdim=True) / count
         squares = ((x - mean).square() * seen).sum(-1, keepdim=True)
         if self.shared:
             squares, count = (

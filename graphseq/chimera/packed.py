@@ -9,9 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from graphseq.chimera.model import ChimeraClassifier
+from graphseq.nn.reset import ResetsParts
 
 
-class ChimeraSeries(nn.Module):
+class ChimeraSeries(ResetsParts):
     """A class for each series of a batch. A series is a graph whose nodes are its times, their features its variates.
 
     Features are standardised as in training. Series of one length are scanned together, without padding, so that a

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from graphseq.chimera.normalise import WindowNorm
+from graphseq.nn.reset import ResetsParts
 
 
 class VariateLinear(nn.Module):
@@ -73,7 +74,7 @@ class PGN(nn.Module):
         return (gate * h + (1 - gate) * c.tanh()).transpose(2, 3)
 
 
-class TPGN(nn.Module):
+class TPGN(ResetsParts):
     r"""Forecasts each variate from its window folded into rows of a period.
 
     The long-term branch is :class:`PGN` down each phase, then a linear layer over the rows: a vector for each phase.

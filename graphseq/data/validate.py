@@ -25,6 +25,7 @@ def validate_graph(
 
     Raises:
         ValueError: if one of them is not; the message says which, what was expected and what came.
+        TypeError: if one of them is no dense tensor, such as an adjacency matrix in place of ``edge_index``.
 
     Example:
         >>> validate_graph(torch.ones(3, 1), torch.tensor([[0, 1], [1, 3]]))
@@ -34,6 +35,9 @@ def validate_graph(
 
     Cost: one pass over each tensor, and one synchronisation with the device for each check.
     """
+    for argument, tensor in (("x", x), ("edge_index", edge_index), ("batch", batch), ("edge_attr", edge_attr)):
+        if tensor is not None:
+            _check_tensor(argument, tensor, x)
     _check_features("x", x, finite)
     _check_edges(edge_index, x.shape[0])
     if batch is not None:
@@ -45,6 +49,15 @@ def validate_graph(
                 f"edge_attr must have one row for each of the {edge_index.shape[1]} edges of edge_index, "
                 f"got shape {list(edge_attr.shape)}"
             )
+
+
+def _check_tensor(argument: str, tensor: Tensor, x: Tensor) -> None:
+    if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided:
+        got = f"a tensor in the layout {tensor.layout}" if isinstance(tensor, Tensor) else type(tensor).__name__
+        hint = ": torch_geometric.utils.to_edge_index makes edges of a matrix" if argument == "edge_index" else ""
+        raise TypeError(f"{argument} must be a dense tensor, got {got}{hint}")
+    if tensor.device != x.device:
+        raise ValueError(f"{argument} must be on the device of x ({x.device}), got {tensor.device}")
 
 
 def _check_features(argument: str, features: Tensor, read: bool) -> None:

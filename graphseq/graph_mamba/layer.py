@@ -88,6 +88,14 @@ class GraphMambaLayer(GraphBlock):
         self.output_norm = node_norm(norm, channels) if feed_forward or not norm_first else nn.Identity()
         self.feed_forward = _feed_forward(channels, feed_forward, dropout) if feed_forward else None
 
+    @property
+    def reads_edges(self) -> bool:
+        return self.local is not None and getattr(self.local, "reads_edges", True)
+
+    def leave_edges(self) -> None:
+        if hasattr(self.local, "leave_edges"):
+            self.local.leave_edges()  # type: ignore[union-attr, operator]
+
     def prepare(self, structure: dict[str, Any], x: Tensor, edge_index: Tensor) -> dict[str, Any]:
         """The key by which nodes are sorted, and the colour that tells nodes of one key apart if the rule reads it.
 

@@ -61,7 +61,13 @@ class SubgraphEncoder(TokenEncoder):
         if readout not in ("root", "mean", "sum", "root_mean"):
             raise ValueError(f"readout must be 'root', 'mean', 'sum' or 'root_mean', got {readout!r}")
         self.channels, self.readout = channels, readout
-        self.layers = nn.ModuleList(GatedGCN(channels, dropout=dropout, norm="layer_norm") for _ in range(layers))
+        convolutions = [GatedGCN(channels, dropout=dropout, norm="layer_norm") for _ in range(layers)]
+        for convolution in convolutions:
+            # Their edges are those of the tokens: a mask of the graph's edges would not fit.
+            convolution.explain = False
+        for last in convolutions[-1:]:
+            last.leave_edges()
+        self.layers = nn.ModuleList(convolutions)
         self.joint = nn.Linear(2 * channels, channels) if readout == "root_mean" else None
 
     def reset_parameters(self) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from graphseq.nn.reset import ResetsParts
 
 
-class GraphBlock(nn.Module):
+class GraphBlock(ResetsParts):
     """A block that reads more than nodes and edges. One that does not may be any module with the same call.
 
     A model calls each block as ``block(x, edge_index, segments, edge_attr, **structure)``. Before the first one, every
@@ -19,6 +21,14 @@ class GraphBlock(nn.Module):
 
     recomputes: bool = False
     """Whether the block computes its activations again for the gradient by itself, part by part."""
+
+    @property
+    def reads_edges(self) -> bool:
+        """Whether the vectors of edges that the block is given have any effect."""
+        return True
+
+    def leave_edges(self) -> None:
+        """Update no edges from now on: what the block returns of them is read by nobody."""
 
     def prepare(self, structure: dict[str, Any], x: Tensor, edge_index: Tensor) -> dict[str, Any]:
         """``structure`` with what this block needs, from the raw features and the edges of the batch."""

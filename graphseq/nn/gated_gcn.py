@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import dropout, relu
+from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.inits import reset
 from torch_geometric.utils import scatter
 
 from graphseq.nn.norm import node_norm
 
 
-class GatedGCN(nn.Module):
+class GatedGCN(MessagePassing):
     r"""Convolution whose edges gate what they carry, and are updated with the nodes.
 
     For an edge :math:`j \to i`, with :math:`\epsilon = 10^{-6}`:
@@ -23,7 +26,8 @@ class GatedGCN(nn.Module):
         x &\leftarrow x + \operatorname{relu}(\operatorname{norm}(x')), \qquad
         e \leftarrow e + \operatorname{relu}(\operatorname{norm}(e'))
 
-    PyG's ``ResGatedGraphConv`` has neither the normalised gate nor the edge update.
+    PyG's ``ResGatedGraphConv`` has neither the normalised gate nor the edge update. PyG's explainers find this
+    convolution: an edge mask multiplies :math:`g_{ij} \odot B x_j`, what the edge carries, and leaves the sum of gates.
 
     Args:
         channels: width of nodes and edges.
@@ -38,7 +42,15 @@ class GatedGCN(nn.Module):
         self.nodes = nn.Linear(channels, 4 * channels)
         self.edges = nn.Linear(channels, channels)
         self.node_norm = node_norm(norm, channels)
-        self.edge_norm = node_norm(norm, channels)
+        self.edge_norm: nn.Module | None = node_norm(norm, channels)
+        self.register_load_state_dict_pre_hook(_without_edge_norm)
+
+    def leave_edges(self) -> None:
+        """Return edges as they came from now on: for the last layer, whose edges nobody reads.
+
+        What updates them would have parameters without a gradient, which training on several processes refuses.
+        """
+        self.edge_norm = None
 
     def reset_parameters(self) -> None:
         for layer in (self.nodes, self.edges, self.node_norm, self.edge_norm):
@@ -54,12 +66,23 @@ class GatedGCN(nn.Module):
         own, carried, at_target, at_source = self.nodes(x).chunk(4, dim=-1)
         e = at_target[target] + at_source[source] + self.edges(edge_attr)
         gate = torch.sigmoid(e)
-        both = torch.cat([gate * carried[source], gate], dim=-1)
+        message = gate * carried[source]
+        if self.explain:
+            message = self.explain_message(message, x.shape[0])
+        both = torch.cat([message, gate], dim=-1)
         message, total = scatter(both, target, dim=0, dim_size=x.shape[0], reduce="sum").chunk(2, dim=-1)
         x_new = own + message / (total + 1e-6)
         x = x + dropout(relu(self.node_norm(x_new)), self.dropout, self.training)
-        edge_attr = edge_attr + dropout(relu(self.edge_norm(e)), self.dropout, self.training)
+        if self.edge_norm is not None:
+            edge_attr = edge_attr + dropout(relu(self.edge_norm(e)), self.dropout, self.training)
         return x, edge_attr
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.channels})"
+
+
+def _without_edge_norm(module: GatedGCN, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Checkpoints from before :meth:`GatedGCN.leave_edges` hold the norm of edges that nobody read."""
+    if module.edge_norm is None:
+        for key in [key for key in state if key.startswith(f"{prefix}edge_norm.")]:
+            del state[key]

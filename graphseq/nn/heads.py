@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 from torch_geometric.utils import scatter
 
+from graphseq.nn.reset import ResetsParts
 from graphseq.scan import Ragged
 
 Level = Literal["node", "graph", "edge"]
@@ -36,7 +37,7 @@ def _mlp(in_channels: int, channels: int, out_channels: int, layers: int, dropou
     return MLP(sizes, norm=None, dropout=[dropout] * (layers - 1) + [0.0])
 
 
-class NodeHead(nn.Module):
+class NodeHead(ResetsParts):
     """An MLP on every node."""
 
     def __init__(self, channels: int, out_channels: int, *, layers: int = 2, dropout: float = 0.0) -> None:
@@ -49,7 +50,7 @@ class NodeHead(nn.Module):
         return self.mlp(x)
 
 
-class GraphHead(nn.Module):
+class GraphHead(ResetsParts):
     """Pool the nodes of each graph, then an MLP. A graph without nodes pools to zero."""
 
     def __init__(
@@ -68,7 +69,7 @@ class GraphHead(nn.Module):
         return self.mlp(scatter(x, segments.segment, dim_size=segments.num_segments, reduce=self.pool))
 
 
-class EdgeHead(nn.Module):
+class EdgeHead(ResetsParts):
     r"""Score pairs of nodes: an MLP of :math:`x_u \odot x_v`, the same for both orders of the pair."""
 
     def __init__(self, channels: int, out_channels: int, *, layers: int = 2, dropout: float = 0.0) -> None:

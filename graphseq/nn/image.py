@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+from torch_geometric.nn.inits import reset
 
 
 class ImageModel(nn.Module):
@@ -60,8 +61,18 @@ class ImageModel(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.RMSNorm(channels, eps=1e-5)
         self.head = nn.Linear(4 * channels, out_channels)
+        self._draw_own()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew."""
+        for module in (self.embed, self.blocks, self.norm, self.head):
+            reset(module)
+        self._draw_own()
+
+    def _draw_own(self) -> None:
+        """What is not left as its module draws it."""
         if self.positions is not None:
-            nn.init.normal_(self.positions, std=(2 / (5 * channels)) ** 0.5)
+            nn.init.normal_(self.positions, std=(2 / (5 * self.channels)) ** 0.5)
         nn.init.normal_(self.head.weight, std=2e-5)
         nn.init.zeros_(self.head.bias)
 

@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from graphseq.data.validate import validate_graph
 from graphseq.nn.block import GraphBlock
-from graphseq.nn.encoders import feature_encoder
+from graphseq.nn.encoders import NoEncoder, as_columns, feature_encoder
 from graphseq.nn.heads import Level, Pool, make_head
 from graphseq.nn.positional import PositionalEncoder
 from graphseq.nn.recompute import recomputed
+from graphseq.nn.reset import ResetsParts
 from graphseq.scan import Ragged
 
 
-class GraphModel(nn.Module):
+class GraphModel(ResetsParts):
     """Encoded features through a stack of blocks into a head.
 
     A block is called as ``block(x, edge_index, segments, edge_attr, **structure)`` and returns the new
@@ -68,9 +69,10 @@ class GraphModel(nn.Module):
             raise ValueError(f"positional must leave channels ({channels}) to features, got {len(positional)} encoders")
         self.node_encoder = feature_encoder(in_channels, channels - len(positional) * width)
         self.positional = nn.ModuleList(make(width) for make in positional)
-        self.edge_encoder = feature_encoder(1 if edge_channels is None else edge_channels, channels)
+        self.edge_encoder = feature_encoder(1 if edge_channels is None else edge_channels, channels, "edge_attr")
         self.has_edge_features = edge_channels is not None
         self.blocks = nn.ModuleList(blocks)
+        self._leave_unread_edges()
         needs = [key for block in self._graph_blocks() for key in block.needs]
         self.needs = tuple(dict.fromkeys([*self.needs, *(encoder.key for encoder in self._encoders()), *needs]))
         self.head = make_head(level, channels, out_channels, layers=head_layers, dropout=dropout, pool=pool)
@@ -92,7 +94,7 @@ class GraphModel(nn.Module):
             x: node features.
             edge_index: edges, from source to target.
             batch: graph of each node, sorted; one graph without it.
-            edge_attr: edge features.
+            edge_attr: edge features; one real feature may lack its axis, as PyG's ``edge_weight`` does.
             batch_size: number of graphs, if graphs without nodes may stand at the end.
             edge_label_index: the pairs to score, at level ``"edge"``.
             structure: what the positional encoders and the blocks of the model need beyond this, see ``needs``.
@@ -101,14 +103,14 @@ class GraphModel(nn.Module):
             One row a node, a graph or a pair.
 
         Raises:
-            ValueError: if shapes or dtypes do not fit, an edge names a node that is not there or, under ``validate``,
+            ValueError: if shapes or devices do not fit, an edge names a node that is not there or, under ``validate``,
                 a feature is NaN or infinite.
+            TypeError: if a dtype does not fit, or ``edge_index`` is a sparse matrix.
         """
         validate_graph(x, edge_index, batch, edge_attr, finite=self.validate)
-        if batch is None:
-            segments = Ragged.equal(1, x.shape[0], x.device)
-        else:
-            segments = Ragged.from_batch(batch, batch_size)
+        segments = Ragged.equal(1, x.shape[0], x.device) if batch is None else Ragged.from_batch(batch, batch_size)
+        if x.dim() != 2:
+            raise ValueError(f"x must have shape [nodes, features], got {list(x.shape)}")
         h = torch.cat([self.node_encoder(x), *self._positions(structure, segments)], dim=-1)
         e = self._encoded_edges(h, edge_index, edge_attr)
         predictions = [
@@ -116,6 +118,16 @@ class GraphModel(nn.Module):
             for variant in self._structures(structure, x, edge_index)
         ]
         return predictions[0] if len(predictions) == 1 else torch.stack(predictions).mean(0)
+
+    def _leave_unread_edges(self) -> None:
+        """No parameter for what nobody reads: it would have no gradient, and several processes could not train."""
+        for block in reversed(self.blocks):
+            if hasattr(block, "leave_edges"):
+                block.leave_edges()  # type: ignore[operator]
+            if getattr(block, "reads_edges", True):
+                return
+        # It was made with the rest all the same, so that a seed gives the initial values that it always gave.
+        self.edge_encoder = NoEncoder(self.channels)
 
     def _graph_blocks(self) -> list[GraphBlock]:
         return [block for block in self.blocks if isinstance(block, GraphBlock)]
@@ -154,4 +166,4 @@ class GraphModel(nn.Module):
             return self.edge_encoder(h.new_ones(edge_index.shape[1], 1))
         if edge_attr is None:
             raise ValueError("edge_attr must be given, since the model was made with edge_channels, got None")
-        return self.edge_encoder(edge_attr)
+        return self.edge_encoder(as_columns("edge_attr", edge_attr))

@@ -47,6 +47,11 @@ class ResidualConv(nn.Module):
         self.conv, self.edges, self.dropout = conv(channels, channels), edges, dropout
         self.norm = node_norm(norm, channels)
 
+    @property
+    def reads_edges(self) -> bool:
+        """Whether the vectors of edges have any effect."""
+        return self.edges
+
     def reset_parameters(self) -> None:
         reset(self.conv)
         reset(self.norm)

@@ -42,6 +42,7 @@ class TemporalAttention(nn.Module):
         self.conv = TransformerConv(in_channels, out_channels // heads, heads, dropout=dropout, edge_dim=edge_dim)
 
     def reset_parameters(self) -> None:
+        self.time_enc.reset_parameters()
         self.conv.reset_parameters()
 
     def forward(

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from graphseq.data.signed.events import as_signs, check_nodes, check_sorted
+from graphseq.nn.reset import ResetsParts
 from graphseq.semba.gru import GRUUpdater, HalfEvents, ReleasedGRUUpdater
 from graphseq.semba.rules import Balance, Separate
 from graphseq.semba.scan import SignedScan
@@ -124,7 +125,7 @@ class SignedMemory(nn.Module):
         )
 
 
-class GRUStore(nn.Module):
+class GRUStore(ResetsParts):
     """Memories, and the latest half-events of each node with what their peers' memories were.
 
     Args:
@@ -198,7 +199,7 @@ class ReleasedGRUStore(GRUStore):
         super().__init__(*sizes, updater=ReleasedGRUUpdater, **options)
 
 
-class ScanStore(nn.Module):
+class ScanStore(ResetsParts):
     """The states of a :class:`SignedScan` after the events so far, and in training the latest events themselves.
 
     Args:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.models.tgn import IdentityMessage, LastNeighborLoader, TGNMemory
 from torch_geometric.nn.models.tgn import MeanAggregator as MeanMessages
 
+from graphseq.nn.reset import ResetsParts
 from graphseq.semba.attention import TemporalAttention
 from graphseq.semba.decoder import LinearDecoder, PairDecoder
 from graphseq.semba.memory import ScanStore, SignedMemory
@@ -17,7 +18,7 @@ from graphseq.semba.rules import Balance, Separate
 from graphseq.semba.scan import DAY
 
 
-class EventNetwork(nn.Module):
+class EventNetwork(ResetsParts):
     """What the networks of this package share: the arguments of a chunk, as :func:`signed_benchmark` makes it.
 
     Args:

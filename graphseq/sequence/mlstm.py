@@ -76,7 +76,9 @@ class MLSTM(MatrixMemory):
         value = torch.cat([v.squeeze(2), torch.ones_like(v[:, :, 0, :1])], dim=-1)
         read, matrix = linear_attention(q, key, value, log_forget + before - scale, topology, matrix)
         o, normaliser = read[..., :-1], read[..., -1:]
-        return o / torch.maximum(normaliser.abs(), (-scale).exp()[..., None]), MLSTMMemory(matrix, last)
+        # After a large input gate exp(-m) underflows, and a query that meets nothing would read 0 / 0.
+        least = (-scale).exp().clamp(min=torch.finfo(scale.dtype).tiny ** 0.5)
+        return o / torch.maximum(normaliser.abs(), least[..., None]), MLSTMMemory(matrix, last)
 
     def gates(
         self, x: Float[Tensor, "tokens channels"]

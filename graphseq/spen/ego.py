@@ -51,11 +51,12 @@ def ego_networks(
     source, target = edge_index.cpu().numpy()
     every = np.arange(num_nodes)
     rows, columns = np.concatenate([source, target, every]), np.concatenate([target, source, every])
-    near = _pattern(csr_matrix((np.ones(rows.size, dtype=np.int8), (rows, columns)), shape=(num_nodes, num_nodes)))
-    reached = _pattern(csr_matrix((np.ones(num_nodes, dtype=np.int8), (every, every)), shape=near.shape))
+    near = csr_matrix((np.ones(rows.size, dtype=bool), (rows, columns)), shape=(num_nodes, num_nodes))
+    reached = csr_matrix((np.ones(num_nodes, dtype=bool), (every, every)), shape=near.shape)
     growing = np.ones(num_nodes, dtype=bool)
     for _ in range(hops):
-        further = _pattern(reached @ near)
+        # Of truth values, whose sums cannot overflow: counts of walks can, and one that wraps to zero is no entry.
+        further = csr_matrix(reached @ near)
         if max_size is None:
             reached = further
             continue
@@ -66,16 +67,9 @@ def ego_networks(
     return members, torch.from_numpy(np.diff(reached.indptr).astype(np.int64)).to(edge_index.device)
 
 
-def _pattern(matrix: csr_matrix) -> csr_matrix:
-    """Ones where there is anything, so that counts of walks cannot overflow."""
-    matrix.sum_duplicates()
-    matrix.data = np.ones(matrix.indices.size, dtype=np.int8)
-    return matrix
-
-
 def _rows_of(first: csr_matrix, second: csr_matrix, choose_first: np.ndarray) -> csr_matrix:
-    keep_first = csr_matrix(first.multiply(choose_first[:, None].astype(np.int8)))
-    keep_second = csr_matrix(second.multiply((~choose_first)[:, None].astype(np.int8)))
+    keep_first = csr_matrix(first.multiply(choose_first[:, None]))
+    keep_second = csr_matrix(second.multiply((~choose_first)[:, None]))
     return csr_matrix(keep_first + keep_second)
 
 

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 from torch_geometric.utils import degree, scatter
 
 from graphseq.nn import CategoricalEncoder
+from graphseq.nn.encoders import as_columns, check_real
 from graphseq.spen.nets import EgoNetworks
 
 
@@ -40,8 +41,8 @@ class PairFeatures(nn.Module):
         read_nodes: bool = True,
     ) -> None:
         super().__init__()
-        self.nodes, self.node_width = _encoder(in_channels if read_nodes else 0, channels)
-        self.edges, self.edge_width = _encoder(0 if edge_channels is None else edge_channels, channels)
+        self.nodes, self.node_width = _encoder(in_channels if read_nodes else 0, channels, "x")
+        self.edges, self.edge_width = _encoder(0 if edge_channels is None else edge_channels, channels, "edge_attr")
         self.out_channels = 1 + self.node_width + self.edge_width
 
     def forward(
@@ -51,6 +52,8 @@ class PairFeatures(nn.Module):
         edge_attr: Tensor | None,
         nets: EgoNetworks,
     ) -> Float[Tensor, "pairs channels"]:
+        if x.dim() != 2:
+            raise ValueError(f"x must have shape [nodes, features], got {list(x.shape)}")
         source, target = edge_index
         nodes = self.nodes(x) if self.node_width else x.new_zeros(x.shape[0], 0, dtype=_floating(x))
         out_degree, in_degree = (degree(end, x.shape[0], nodes.dtype) for end in edge_index)
@@ -59,7 +62,7 @@ class PairFeatures(nn.Module):
         if self.edge_width:
             if edge_attr is None:
                 raise ValueError("edge_attr must be given, since the model was made with edge_channels, got None")
-            at_edges.append(self.edges(edge_attr))
+            at_edges.append(self.edges(as_columns("edge_attr", edge_attr)))
         place, found = nets.find(source, target)
         pair = scatter(torch.cat(at_edges, 1)[found], place, dim=0, dim_size=nets.num_pairs)
         return pair.index_add(0, nets.diagonal, pad(nodes, (1, self.edge_width)))
@@ -68,10 +71,22 @@ class PairFeatures(nn.Module):
         return f"{type(self).__name__}(nodes={self.node_width}, edges={self.edge_width})"
 
 
-def _encoder(in_channels: int | Sequence[int], channels: int) -> tuple[nn.Module, int]:
+class _AsTheyAre(nn.Module):
+    """Real features, whose number is looked at."""
+
+    def __init__(self, in_channels: int, argument: str) -> None:
+        super().__init__()
+        self.in_channels, self.argument = in_channels, argument
+
+    def forward(self, features: Tensor) -> Tensor:
+        check_real(self.argument, features, self.in_channels)
+        return features
+
+
+def _encoder(in_channels: int | Sequence[int], channels: int, argument: str) -> tuple[nn.Module, int]:
     if isinstance(in_channels, int):
-        return nn.Identity(), in_channels
-    return CategoricalEncoder(in_channels, channels), channels
+        return _AsTheyAre(in_channels, argument), in_channels
+    return CategoricalEncoder(in_channels, channels, argument), channels
 
 
 def _floating(x: Tensor) -> torch.dtype:

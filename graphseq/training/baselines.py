@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MLP, GCNConv, GINConv, GINEConv, GPSConv, MessagePassing, ResGatedGraphConv, SAGEConv
 
@@ -25,7 +24,7 @@ class ConvBlock(nn.Module):
 
     def __init__(self, layer: ResidualConv) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer, self.reads_edges = layer, layer.reads_edges
 
     def forward(
         self, x: Tensor, edge_index: Tensor, segments: Ragged, edge_attr: Tensor, **structure: Any
@@ -72,8 +71,6 @@ class _ConvModel(GraphModel):
             dropout=dropout,
             **skeleton,
         )
-        if not edges:
-            _encodes_no_edges(self)
 
     reads_edges = True
 
@@ -144,7 +141,7 @@ class GPSBlock(nn.Module):
         norm: str = "batch_norm",
     ) -> None:
         super().__init__()
-        self.edges = edges
+        self.edges = self.reads_edges = edges
         conv = _gin_conv(channels, edges)
         self.layer = GPSConv(channels, conv, heads=heads, dropout=dropout, norm=norm, attn_type=attention)
 
@@ -204,32 +201,6 @@ class GPS(GraphModel):
             dropout=dropout,
             **skeleton,
         )
-        if not edges:
-            _encodes_no_edges(self)
-
-
-class _NoEncoder(nn.Module):
-    """Zeros that nobody reads."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-
-    def forward(self, features: Tensor) -> Tensor:
-        return torch.zeros((), device=features.device).expand(len(features), self.channels)
-
-
-def _encodes_no_edges(model: GraphModel) -> None:
-    """Leave out the encoder of edges, whose parameters would get no gradient where no layer reads edges."""
-    # It is made with the rest all the same, so that a seed gives the initial values that it always gave.
-    model.edge_encoder = _NoEncoder(model.channels)
-
-    def without_encoder(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-        # Checkpoints from before it was left out hold it.
-        for key in [key for key in state if key.startswith(f"{prefix}edge_encoder.")]:
-            del state[key]
-
-    model.register_load_state_dict_pre_hook(without_encoder)
 
 
 def _gin_conv(channels: int, edges: bool) -> MessagePassing:

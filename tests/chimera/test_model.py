@@ -5,10 +5,13 @@ import torch
 from torch_geometric.data import Data
 
 from graphseq.chimera import (
+    TPGN,
+    TSM2,
     ChimeraBlock,
     ChimeraClassifier,
     ChimeraForecaster,
     ChimeraReconstructor,
+    ChimeraTrunk,
     LinearForecaster,
     MovingAverage,
     SeparableGridSSM,
@@ -103,17 +106,49 @@ def test_an_order_of_variates_is_undone_in_the_result():
     torch.testing.assert_close(ordered(past[:, order.argsort()])[:, order], plain(past), rtol=1e-12, atol=1e-12)
 
 
-def test_values_that_were_not_observed_are_never_read():
+@pytest.mark.parametrize("value", [1e6, 1e300, torch.inf, torch.nan])
+def test_values_that_were_not_observed_are_never_read(value):
     observed = torch.rand(2, 3, 22) > 0.3
+    # Nothing of one variate, and nothing of a whole patch.
+    observed[0, 1], observed[1, :, -8:] = False, False
     past = torch.randn(2, 3, 22, dtype=torch.float64)
-    other = torch.where(observed, past, 1e6)
+    other = torch.where(observed, past, value)
     for model in (
         _perturbed(_forecaster()),
         LinearForecaster(22, 5).fit(Windows(_series(), "train", 22, 5, dtype=torch.float64)),
         _perturbed(ChimeraClassifier(4, **SIZES).double().eval()),
         _perturbed(ChimeraReconstructor(**SIZES).double().eval()),
+        WindowNorm(shared=True),
+        TPGN(22, 5, 3, period=11).double().eval(),
+        TSM2(22, 5, patch=8, stride=4).double().eval(),
     ):
-        torch.testing.assert_close(model(other, observed), model(past, observed), rtol=1e-9, atol=1e-9)
+
+        def outcome(x, model=model):
+            leaf = x.clone().requires_grad_()
+            out = model(leaf, observed)
+            out = out[0] if isinstance(out, tuple) else out
+            (of_x,) = torch.autograd.grad(out.square().sum(), leaf)
+            return out.detach(), of_x
+
+        (found, of_found), (expected, of_expected) = outcome(other), outcome(past)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(of_found, of_expected, rtol=1e-9, atol=1e-9)
+        assert (of_found[~observed] == 0).all()
+
+
+def test_an_order_of_variates_orders_the_mask_too():
+    """Variates of which different parts were observed, in an order and laid out in that order."""
+    past, order = torch.randn(2, 3, 24, dtype=torch.float64), torch.tensor([2, 0, 1])
+    observed = torch.ones(2, 3, 24, dtype=torch.bool)
+    # Whole patches, so that the models of the grid are told.
+    observed[:, 0, :16], observed[:, 2, 8:16] = False, False
+    plain, ordered = (
+        ChimeraTrunk(8, 2, patch=8).double().eval(),
+        ChimeraTrunk(8, 2, patch=8, order=order).double().eval(),
+    )
+    ordered.load_state_dict({**plain.state_dict(), "order": order, "place": order.argsort()})
+    found = ordered(past, observed)
+    torch.testing.assert_close(found[:, order], plain(past[:, order], observed[:, order]), rtol=1e-12, atol=1e-12)
 
 
 def test_the_linear_forecast_starts_from_the_last_value_that_was_observed():

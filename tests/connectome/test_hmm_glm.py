@@ -141,6 +141,37 @@ def test_each_prior_trains_either_way(recording, prior, method):
         assert torch.equal(parameter, before[name]) == (not parameter.requires_grad), name
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_counts_that_are_not_numbers_are_named(recording, value):
+    counts, ptr = recording
+    counts = counts.clone()
+    counts[7, 2] = value
+    model = HMMGLM(2, 3).double()
+    for use in (model.posterior, model.viterbi, model.log_evidence, model.score, model.fit):
+        with pytest.raises(ValueError, match=f"counts must be finite, got {value} at time 7 of neuron 2"):
+            use(counts, ptr)
+
+
+@pytest.mark.parametrize("method", [GeneralisedEM, EvidenceAscent])
+def test_a_batch_of_sequences_stands_for_all(method):
+    """With one recording twice, each half alone weighs against the prior as both together do."""
+    torch.manual_seed(1)
+    one = torch.poisson(torch.rand(30, 3, dtype=torch.float64) * 2)
+    counts, ptr = one.repeat(2, 1), torch.tensor([0, 30, 60])
+    found = []
+    for sequences in (None, 1):
+        torch.manual_seed(2)
+        model = HMMGLM(2, 3, prior=GaussianPrior(0.05)).double()
+        with torch.no_grad():
+            # States that are alike would be told apart by rounding alone.
+            model.bias.normal_()
+        model.fit(counts, ptr, method(epochs=2, maximiser=AdamSteps(20, sequences=sequences), start=None))
+        found.append([parameter.detach().clone() for parameter in model.parameters()])
+    for a, b in zip(*found, strict=True):
+        # The same sums in another order, through some forty steps of Adam.
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+
+
 def test_training_repeats(recording):
     counts, ptr = recording
     evidences = []

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
 
 from graphseq.nn import CategoricalEncoder, GatedGCN
 from tests.graph_mamba.graphs import random_graph
@@ -42,3 +43,33 @@ def test_categorical_encoder_sums_one_embedding_a_column():
 def test_a_category_out_of_range_is_named():
     with pytest.raises(ValueError, match=r"categories in \[0, \[3, 5\]\), got \[3, 0\] to \[3, 0\]"):
         CategoricalEncoder((3, 5), 4)(torch.tensor([[3, 0]]))
+
+
+def test_edges_that_nobody_reads_are_not_updated():
+    conv, last = GatedGCN(4), GatedGCN(4)
+    last.load_state_dict(conv.state_dict())
+    last.leave_edges()
+    x, edge_index, edge_attr = torch.randn(3, 4), torch.tensor([[0, 1, 2], [1, 2, 0]]), torch.randn(3, 4)
+    (nodes, _), (found, same) = conv(x, edge_index, edge_attr), last(x, edge_index, edge_attr)
+    assert torch.equal(found, nodes)
+    assert same is edge_attr
+    assert not [name for name, _ in last.named_parameters() if name.startswith("edge_norm")]
+    # What was saved before still fits.
+    last.load_state_dict(conv.state_dict())
+
+
+def test_a_mask_of_edges_multiplies_what_they_carry():
+    conv = GatedGCN(4, norm="layer_norm").eval()
+    x, edge_index, edge_attr = torch.randn(4, 4), torch.tensor([[0, 1, 2, 2], [1, 2, 0, 3]]), torch.randn(4, 4)
+    plain, _ = conv(x, edge_index, edge_attr)
+    model = torch.nn.ModuleList([conv])
+    set_masks(model, torch.ones(4), edge_index, apply_sigmoid=False)
+    torch.testing.assert_close(conv(x, edge_index, edge_attr)[0], plain, rtol=0, atol=0)
+    mask = torch.tensor([1.0, 0.0, 1.0, 1.0])
+    set_masks(model, mask, edge_index, apply_sigmoid=False)
+    found, _ = conv(x, edge_index, edge_attr)
+    changed = (found != plain).any(1)
+    # The one edge that is masked enters node 2.
+    assert changed.tolist() == [False, False, True, False]
+    clear_masks(model)
+    torch.testing.assert_close(conv(x, edge_index, edge_attr)[0], plain, rtol=0, atol=0)

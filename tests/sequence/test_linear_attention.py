@@ -106,6 +106,20 @@ def test_mlstm_survives_input_gates_that_would_overflow():
     assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_mlstm_reads_zero_where_a_query_meets_nothing(dtype):
+    """After an input gate of e^1000 the lower bound of its normaliser, 1 over that, is no number any more."""
+    layer = MLSTM(8, heads=2).to(dtype)
+    with torch.no_grad():
+        layer.input_gate.weight.zero_()
+        layer.input_gate.bias.fill_(1000.0)
+    x = torch.zeros(1, 5, 8, dtype=dtype, requires_grad=True)
+    y = layer(x)
+    y.sum().backward()
+    assert y.isfinite().all()
+    assert x.grad.isfinite().all()
+
+
 def test_wrong_gates_are_named(unchecked):
     one = torch.ones(3, 1, 2)
     with pytest.raises(ValueError, match="log_decay must have shape"):

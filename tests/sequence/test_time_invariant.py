@@ -28,6 +28,7 @@ from graphseq.sequence import (
     real,
     zero_order_hold,
 )
+from graphseq.sequence.dss import _reciprocal
 from graphseq.sequence.lssl import krylov
 
 RULES = {"zoh": zero_order_hold, "bilinear": bilinear}
@@ -300,3 +301,11 @@ def test_time_scales_do_not_decay_with_the_weights():
 def test_wrong_sizes_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_dss_divides_by_a_small_number_from_above():
+    """Gupta et al. (2022), appendix A: 1 / x becomes conj(x) / (|x|^2 + 1e-7), which is small where x vanishes."""
+    x = torch.tensor([1e-4j, 2e-4 + 0j, 3.0 - 4.0j, 0j], dtype=torch.complex128)
+    found = _reciprocal(x)
+    expected = torch.tensor([-1e-4j / 1.1e-7, 2e-4 / 1.4e-7 + 0j, (3 + 4j) / 25, 0j], dtype=torch.complex128)
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=0)

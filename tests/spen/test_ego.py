@@ -125,3 +125,16 @@ def test_wrong_input_is_named(make, words, unchecked):
     with pytest.raises(ValueError) as caught:
         make(torch.tensor([[0], [1]]))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("common", [127, 128, 255, 256, 257, 512])
+def test_any_number_of_walks_between_two_nodes_makes_them_near(common):
+    """Two hubs with that many common neighbours, of which each is one walk of two steps."""
+    hubs, leaves = torch.tensor([0, 1]), torch.arange(2, 2 + common)
+    edges = torch.stack([hubs.repeat_interleave(common), leaves.repeat(2)])
+    members, sizes = ego_networks(edges, 2 + common, hops=2)
+    assert sizes[0] == sizes[1] == 2 + common
+    assert members[: sizes[0]].tolist() == list(range(2 + common))
+    # Parallel edges are more walks, and no other neighbours.
+    again, _ = ego_networks(edges.repeat(1, 3), 2 + common, hops=2)
+    assert torch.equal(again, members)

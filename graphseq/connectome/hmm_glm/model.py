@@ -134,6 +134,12 @@ class HMMGLM(nn.Module):
                 f"counts must have shape [T, N] = {[topology.num_states, self.num_neurons]}, got {list(counts.shape)}"
             )
         counts = counts.to(self.bias)
+        if not bool((finite := counts.isfinite()).all()):
+            row, neuron = (~finite).nonzero()[0].tolist()
+            raise ValueError(
+                f"counts must be finite, got {counts[row, neuron].item()} at time {row} of neuron {neuron}: cut the "
+                "recording there, and give the parts' bounds in ptr"
+            )
         return counts, self.filter(counts, topology), topology
 
     @torch.no_grad()
