@@ -34,7 +34,8 @@ def available_backends(operation: str | None = None) -> tuple[str, ...]:
 
     Args:
         operation: only those that have it: ``"linear_scan"`` (on segments), ``"grid_scan"``, ``"dag_scan"``,
-            ``"selective_scan"``, ``"grid_selective_scan"``, ``"delta_scan"`` or ``"matrix_scan"``.
+            ``"selective_scan"``, ``"grid_selective_scan"``, ``"delta_scan"``, ``"gated_grid_scan"``,
+            ``"gated_dag_scan"``, ``"matrix_scan"`` or ``"causal_conv"``.
 
     Example:
         >>> "torch" in available_backends()

@@ -193,7 +193,7 @@ def _scan(decay: Tensor, source: Tensor, topology: Ragged, initial: Tensor | Non
     schedule = _schedule(topology, _piece_length(topology, source[0].numel()))
     decay, source = decay.index_select(0, schedule.order), source.index_select(0, schedule.order)
     pieces, segments = schedule.pieces, topology.occupied
-    entering = None if initial is None else initial
+    entering = None
     if pieces.num_states > segments.numel():
         end, scale = _summaries(decay, source, schedule)
         # `end` and `scale` of a piece feed the piece after it: one more linear scan, over the pieces.
