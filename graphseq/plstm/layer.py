@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import elu, rms_norm
+from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.inits import reset
 
 from graphseq.plstm.scan import plstm_scan, plstm_scan_four_ways
@@ -139,8 +140,10 @@ class PLSTM2d(nn.Module):
         return f"{type(self).__name__}({self.channels}, heads={self.heads.heads}, gates={type(self.gates).__name__})"
 
 
-class PLSTMConv(nn.Module):
+class PLSTMConv(MessagePassing):
     """The layer on directed acyclic graphs.
+
+    PyG's explainers find it: a mask of edges multiplies the state of each edge, and with it all that comes of that.
 
     Args:
         channels: width of nodes and edges.
@@ -190,6 +193,10 @@ class PLSTMConv(nn.Module):
             )
         lines = lines.reverse() if self.reverse else lines  # type: ignore[assignment]
         gates = self.gates(x, edge_attr, lines, multitree)
+        if self.explain:
+            mask = self.explain_message(x.new_ones(lines.num_states, 1), x.shape[0])
+            into = lines.edge_index[1]
+            gates = gates._replace(source=mask * gates.source, transition=mask[into] * gates.transition)
         query, key, value = self.heads.split(x)
         y = plstm_scan(query, key, value, **gates._asdict(), topology=lines, graphs=graphs)
         return self.heads.joined(y)

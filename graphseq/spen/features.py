@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import pad
+from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import degree, scatter
 
 from graphseq.nn import CategoricalEncoder
@@ -15,7 +16,7 @@ from graphseq.nn.encoders import as_columns, check_real
 from graphseq.spen.nets import EgoNetworks
 
 
-class PairFeatures(nn.Module):
+class PairFeatures(MessagePassing):
     r"""A tensor of order 2 from adjacency, node features and edge features.
 
     The normalised adjacency :math:`D^{-1/2} A D^{-1/2}` stands in one channel and in each channel of the node
@@ -28,6 +29,8 @@ class PairFeatures(nn.Module):
         channels: width of embeddings.
         read_nodes: whether node features are read at all; the paper's models of graphs without labels see the
             adjacency alone.
+
+    PyG's explainers find these features: a mask of edges multiplies what stands at each edge, and leaves degrees alone.
 
     Edges that share no network (see ``max_size`` of :func:`ego_networks`) are left out.
     """
@@ -64,7 +67,10 @@ class PairFeatures(nn.Module):
                 raise ValueError("edge_attr must be given, since the model was made with edge_channels, got None")
             at_edges.append(self.edges(as_columns("edge_attr", edge_attr)))
         place, found = nets.find(source, target)
-        pair = scatter(torch.cat(at_edges, 1)[found], place, dim=0, dim_size=nets.num_pairs)
+        entries = torch.cat(at_edges, 1)
+        if self.explain:
+            entries = self.explain_message(entries, x.shape[0])
+        pair = scatter(entries[found], place, dim=0, dim_size=nets.num_pairs)
         return pair.index_add(0, nets.diagonal, pad(nodes, (1, self.edge_width)))
 
     def __repr__(self) -> str:
