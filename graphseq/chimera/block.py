@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, pad, silu
 from torch_geometric.nn.inits import reset
 
+from graphseq.chimera.check import check_series
 from graphseq.chimera.coupling import Coupling
 from graphseq.chimera.layer import BiGridSSM, GridSSM
 from graphseq.chimera.poles import Poles, RealPoles
@@ -208,8 +209,10 @@ class ChimeraTrunk(nn.Module):
             season: whether the seasonal models of the blocks take part.
 
         Raises:
-            ValueError: if the number of variates is not that of ``order``.
+            ValueError: if the number of variates is not that of ``order``, or a shape or a device does not fit.
+            TypeError: if a dtype does not fit.
         """
+        check_series("x", x, observed, weight=self.embed.weight)
         if self.order is not None and x.shape[1] != self.order.shape[0]:
             raise ValueError(f"x must have {self.order.shape[0]} variates, as order has, got {x.shape[1]}")
         seen = torch.ones_like(x) if observed is None else observed.to(x.dtype)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from graphseq.chimera.check import check_series
 from graphseq.data.series import Windows
 
 
@@ -65,7 +66,13 @@ class LinearForecaster(nn.Module):
     def forward(
         self, past: Float[Tensor, "batch variates lookback"], observed: Tensor | None = None
     ) -> Float[Tensor, "batch variates horizon"]:
-        """Forecast; what was not observed counts as the last value that was."""
+        """Forecast; what was not observed counts as the last value that was.
+
+        Raises:
+            ValueError: if there are not ``lookback`` rows, or another shape or a device does not fit.
+            TypeError: if a dtype does not fit.
+        """
+        check_series("past", past, observed, rows=self.lookback)
         return linear_forecast(past, observed, self.weight.to(past.dtype))
 
     def __repr__(self) -> str:

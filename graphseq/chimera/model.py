@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from graphseq.chimera.block import ChimeraTrunk, MovingAverage
+from graphseq.chimera.check import check_series
 from graphseq.chimera.linear import LinearForecaster, linear_forecast
 from graphseq.chimera.normalise import WindowNorm
 from graphseq.data.series import Windows
@@ -114,13 +115,14 @@ class ChimeraForecaster(nn.Module):
         """Forecast.
 
         Args:
-            past: the rows seen; zero where they were not observed.
+            past: the rows seen; anything where they were not observed.
             observed: which were; all if not given.
 
         Raises:
-            ValueError: if there are not ``lookback`` rows.
+            ValueError: if there are not ``lookback`` rows, or another shape or a device does not fit.
+            TypeError: if a dtype does not fit.
         """
-        self._check(past)
+        self._check(past, observed)
         correction = self._correction(past, observed)
         if self.linear is None:
             return correction
@@ -143,7 +145,7 @@ class ChimeraForecaster(nn.Module):
             observed: as above.
             period: rows of a period.
         """
-        self._check(past)
+        self._check(past, observed)
         trend = self._correction(past, observed, season=False)
         if self.linear is not None:
             trend = trend + linear_forecast(_smooth(past, observed, period), None, self.linear)
@@ -158,9 +160,8 @@ class ChimeraForecaster(nn.Module):
             correction = correction - self.level(correction[..., None])[..., 0]
         return scale.mean + correction if self.linear is None else correction
 
-    def _check(self, past: Tensor) -> None:
-        if past.shape[-1] != self.lookback:
-            raise ValueError(f"past must have {self.lookback} rows, got {past.shape[-1]}")
+    def _check(self, past: Tensor, observed: Tensor | None) -> None:
+        check_series("past", past, observed, rows=self.lookback, weight=self.head.weight)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.lookback}, {self.horizon}, trunk={self.trunk.blocks[0]!r})"
@@ -233,10 +234,12 @@ class ChimeraClassifier(_TrunkAndHead):
         """Logits; ``observed`` is false behind the end of a shorter series.
 
         Raises:
-            ValueError: if the number of variates is another one.
+            ValueError: if the number of variates is another one, or another shape or a device does not fit.
+            TypeError: if a dtype does not fit.
         """
-        if self.variates is not None and x.shape[1] != self.variates:
-            raise ValueError(f"x must have {self.variates} variates, got {x.shape[1]}")
+        check_series("x", x, observed, variates=self.variates, weight=self.head.weight)
+        if x.shape[2] == 0:
+            raise ValueError(f"x must have at least one row, got shape {list(x.shape)}")
         normal = self.norm(x, observed)[0] if self.normalise else x
         h = self.trunk(normal, observed).mean(2)
         return self.head(h.mean(1) if self.variates is None else h.flatten(1))
@@ -264,7 +267,13 @@ class ChimeraReconstructor(_TrunkAndHead):
         x: Float[Tensor, "batch variates time"],
         observed: Bool[Tensor, "batch variates time"] | None = None,
     ) -> Float[Tensor, "batch variates time"]:
-        """The reconstruction; values that were not observed are filled in."""
+        """The reconstruction; values that were not observed are filled in.
+
+        Raises:
+            ValueError: if a shape or a device does not fit.
+            TypeError: if a dtype does not fit.
+        """
+        check_series("x", x, observed, weight=self.head.weight)
         normal, scale = self.norm(x, observed)
         patches = self.head(self.trunk(normal, observed)).flatten(2)[..., -x.shape[2] :]
         return patches * scale.deviation + scale.mean

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from graphseq.chimera.check import check_series
+
 
 class WindowScale(NamedTuple):
     """Of each variate of each window."""
@@ -37,7 +39,13 @@ class WindowNorm(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch variates time"], observed: Bool[Tensor, "batch variates time"] | None = None
     ) -> tuple[Float[Tensor, "batch variates time"], WindowScale]:
-        """The normalised window, and what undoes it."""
+        """The normalised window, and what undoes it.
+
+        Raises:
+            ValueError: if a shape or a device does not fit.
+            TypeError: if a dtype does not fit.
+        """
+        check_series("x", x, observed)
         seen = torch.ones_like(x) if observed is None else observed.to(x.dtype)
         # Replaced, not multiplied by zero: what was not observed may be NaN.
         x = x if observed is None else x.masked_fill(~observed, 0)

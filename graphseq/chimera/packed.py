@@ -9,7 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from graphseq.chimera.model import ChimeraClassifier
+from graphseq.data.validate import validate_graph
 from graphseq.nn.reset import ResetsParts
+from graphseq.scan import Ragged
 
 
 class ChimeraSeries(ResetsParts):
@@ -54,13 +56,24 @@ class ChimeraSeries(ResetsParts):
         Args:
             x: the series, one after another.
             edge_index: not read.
-            batch: which series each row belongs to; one series if not given.
+            batch: which series each row belongs to, in ascending order; one series if not given.
             edge_attr: not read.
             batch_size: number of series.
+
+        Raises:
+            ValueError: if the shape of ``x`` or ``batch`` does not fit, ``batch`` is not in ascending order or beyond
+                ``batch_size``, or a series has no rows.
+            TypeError: if one of them is no dense tensor.
         """
         if batch is None:
-            batch = x.new_zeros(x.shape[0], dtype=torch.long)
-        lengths = batch.bincount(minlength=batch_size or 0)
+            batch = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        validate_graph(x, batch.new_zeros(2, 0), batch, finite=False)
+        variates = self.scale.num_features
+        if x.dim() != 2 or x.shape[1] != variates:
+            raise ValueError(f"x must have shape [times, {variates}], got {list(x.shape)}")
+        lengths = Ragged.from_batch(batch, batch_size).lengths
+        if bool((empty := lengths == 0).any()):
+            raise ValueError(f"batch must give each series at least one row, got none for {int(empty.nonzero()[0])}")
         series = self.scale(x).split(lengths.tolist())
         logits = x.new_empty(len(lengths), self.classifier.head.out_features)
         for length in lengths.unique().tolist():

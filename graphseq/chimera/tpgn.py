@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from graphseq.chimera.check import check_series
 from graphseq.chimera.normalise import WindowNorm
 from graphseq.nn.reset import ResetsParts
 
@@ -122,10 +123,12 @@ class TPGN(ResetsParts):
         """Forecast; what was not observed counts as the mean of the window.
 
         Raises:
-            ValueError: if there are not ``lookback`` rows.
+            ValueError: if there are not ``lookback`` rows of ``variates`` variates, or an axis or a device
+                does not fit.
+            TypeError: if a dtype does not fit.
         """
-        if past.shape[-1] != self.lookback:
-            raise ValueError(f"past must have {self.lookback} rows, got {past.shape[-1]}")
+        weight = self.head.weight
+        check_series("past", past, observed, variates=weight.shape[0], rows=self.lookback, weight=weight)
         normal, scale = self.norm(past, observed)
         folded = normal.unflatten(-1, (-1, self.period))
         long = self.long_rows(self.long(folded).movedim(3, 2).flatten(3))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, silu
 from torch_geometric.nn.inits import reset
 
+from graphseq.chimera.check import check_series
 from graphseq.chimera.normalise import WindowNorm
 from graphseq.scan import Ragged, selective_scan
 from graphseq.sequence.conv import CausalConv
@@ -193,10 +194,10 @@ class TSM2(nn.Module):
         """Forecast; what was not observed is marked as such in its patch.
 
         Raises:
-            ValueError: if there are not ``lookback`` rows.
+            ValueError: if there are not ``lookback`` rows, or another shape or a device does not fit.
+            TypeError: if a dtype does not fit.
         """
-        if past.shape[-1] != self.lookback:
-            raise ValueError(f"past must have {self.lookback} rows, got {past.shape[-1]}")
+        check_series("past", past, observed, rows=self.lookback, weight=self.head.weight)
         normal, scale = self.norm(past, observed)
         x = self.embed(self._patches(normal, observed))
         from_time, from_variates = [x], [x]

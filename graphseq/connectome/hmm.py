@@ -97,7 +97,9 @@ def forward_backward(
         The :class:`Posterior`. Evidence is differentiable; its gradient in ``log_emission`` is ``gamma``.
 
     Raises:
-        ValueError: if sizes do not fit one another.
+        ValueError: if sizes do not fit one another, a log emission is NaN or plus infinity, or a probability is
+            negative or not finite.
+        TypeError: if dtypes are not the same floating one.
 
     Example:
         >>> likely = torch.tensor([[0.9, 0.1], [0.5, 0.5], [0.1, 0.9]]).log()
@@ -234,7 +236,23 @@ def _checked(log_emission: Tensor, transition: Tensor, start: Tensor, ptr: Tenso
         raise ValueError(
             f"start must have shape {[states]} or {[topology.num_segments, states]}, got {list(start.shape)}"
         )
+    if not log_emission.is_floating_point():
+        raise TypeError(f"log_emission must have a floating dtype, got {log_emission.dtype}")
+    for name, given in (("transition", transition), ("start", start)):
+        if given.dtype is not log_emission.dtype:
+            raise TypeError(f"{name} must have the dtype of log_emission ({log_emission.dtype}), got {given.dtype}")
+    _check_values("log_emission", log_emission, log_emission < torch.inf, "numbers below infinity")
+    # What arrives at a sequence's first step comes from nowhere, and may be anything.
+    read = transition if transition.dim() == 2 else transition.detach().index_fill(0, topology.first, 0)
+    for name, given in (("transition", read), ("start", start)):
+        _check_values(name, given, (given >= 0) & (given < torch.inf), "probabilities, finite and not negative")
     return topology, start.expand(topology.num_segments, states)
+
+
+def _check_values(name: str, values: Tensor, right: Tensor, expected: str) -> None:
+    if not bool(right.all()):
+        place = (~right).nonzero()[0].tolist()
+        raise ValueError(f"{name} must hold {expected}, got {values[tuple(place)].item()} at {place}")
 
 
 def _steps(log_emission: Tensor, transition: Tensor, topology: Ragged) -> tuple[Tensor, Tensor, Tensor]:

@@ -105,6 +105,8 @@ class SignedScan(nn.Module):
         sign = self.rule.coefficients(lines.sign).to(x)
         if earlier is not None:
             is_event, place = lines.is_event, lines.row.clamp(max=lines.num_earlier - 1)
+            # Selecting the states below keeps earlier rows out of the result, this keeps them out of the gradient.
+            x = x.masked_fill(~is_event[:, None], 0)
         layers: list[Tensor] = []
         for layer in range(self.layers):
             peer = self._layer_at(layer - 1, layers[-1], lines, lines.peer_row, lines.t) if layer else None
@@ -164,8 +166,9 @@ class SignedScan(nn.Module):
             return states.new_zeros(len(row), *states.shape[1:])
         place = row.clamp(min=0)
         elapsed = torch.where(row >= 0, t - lines.t[place], 0)
-        decay = torch.where((row >= 0)[:, None], self._decay(layer, elapsed), 0)
-        return states[place] * decay[..., None]
+        # Replaced, not multiplied by zero: row 0 stands in where there is none, and belongs to another node.
+        found = states[place].masked_fill((row < 0)[:, None, None], 0)
+        return found * self._decay(layer, elapsed)[..., None]
 
     def __repr__(self) -> str:
         return (

@@ -26,7 +26,7 @@ class Timelines:
         earlier: owner and time of earlier rows, in ascending order of time for each owner.
 
     Raises:
-        ValueError: if times are unsorted or not finite, a sign is none, or an id is out of range.
+        ValueError: if times are unsorted or not finite, a sign is none, an id is out of range, or lengths differ.
 
     Example:
         >>> who, whom = torch.tensor([0, 1]), torch.tensor([1, 2])
@@ -46,6 +46,9 @@ class Timelines:
         num_nodes: int,
         earlier: tuple[Int[Tensor, " rows"], Float[Tensor, " rows"]] | None = None,
     ) -> None:
+        for name, each in (("src", src), ("dst", dst), ("t", t), ("sign", sign)):
+            if each.dim() != 1 or len(each) != len(src):
+                raise ValueError(f"{name} must have shape [{src.numel()}], an entry an event, got {list(each.shape)}")
         check_nodes(src, dst, num_nodes)
         t = t.double()
         if not bool(torch.isfinite(t).all()):

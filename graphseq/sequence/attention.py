@@ -103,7 +103,9 @@ class Attention(StreamingLayer):
 
     def restart(self, state: AttentionState, done: Bool[Tensor, " streams"]) -> State:
         """What a finished stream has seen no longer counts."""
-        return state._replace(length=state.length.masked_fill(done, 0))
+        # Cleared as well, since a weight of zero does not hide a value that is not finite.
+        keys, values = (part.masked_fill(done[:, None, None, None], 0) for part in (state.keys, state.values))
+        return AttentionState(keys, values, state.length.masked_fill(done, 0))
 
     def sizes(self) -> dict[str, Any]:
         return {"heads": self.heads}

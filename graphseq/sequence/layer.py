@@ -39,14 +39,34 @@ class SequenceLayer(nn.Module):
             topology: the segments of packed input.
 
         Raises:
-            ValueError: if the shape of ``x`` fits neither form.
+            ValueError: if the shape of ``x`` fits neither form or not ``topology``, or they lie on different devices.
+            TypeError: if ``x`` is no tensor of the dtype of the weights, or ``topology`` no :class:`Ragged`.
         """
-        packed, topology = _packed(x, self.channels, topology)
+        packed, topology = self._packed(x, topology)
         return self.mix(packed, topology).view(x.shape)
 
     def mix(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
         """What the layer does to packed segments."""
         raise NotImplementedError
+
+    def _packed(self, x: Tensor, topology: Ragged | None) -> tuple[Tensor, Ragged]:
+        check_tokens(x, topology)
+        if x.dim() != (2 if topology is not None else 3) or x.shape[-1] != self.channels:
+            form = f"[T, {self.channels}] with" if topology is not None else f"[B, L, {self.channels}] without"
+            raise ValueError(f"x must have shape {form} a topology, got {list(x.shape)}")
+        self._check_dtype(x)
+        if topology is not None:
+            return x, topology
+        return x.flatten(0, 1), Ragged.equal(x.shape[0], x.shape[1], x.device)
+
+    def _check_dtype(self, x: Tensor) -> None:
+        # Under autocast a product takes any precision. Weights may be of several: what fits one of them goes in.
+        if torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type):
+            return
+        if not any(weight.dtype is x.dtype for weight in self.parameters()):
+            own = next((weight.dtype for weight in self.parameters()), x.dtype)
+            if own is not x.dtype:
+                raise TypeError(f"x must have the dtype of the layer's weights ({own}), got {x.dtype}")
 
     def __repr__(self) -> str:
         sizes = "".join(f", {name}={value!r}" for name, value in self.sizes().items())
@@ -103,8 +123,13 @@ class StreamingLayer(SequenceLayer):
 
         Returns:
             What a call of the layer on everything so far would give for these tokens, and the next state.
+
+        Raises:
+            ValueError: as for a call, or if ``state`` has another number of streams.
+            TypeError: as for a call.
         """
-        packed, topology = _packed(x, self.channels, topology)
+        packed, topology = self._packed(x, topology)
+        check_streams(state, topology.num_segments)
         y, state = self.run(packed, topology, state)
         return y.view(x.shape), state
 
@@ -116,7 +141,16 @@ class StreamingLayer(SequenceLayer):
         Args:
             x: one token a stream.
             state: what :meth:`initial_state` or the last call returned; it is not changed.
+
+        Raises:
+            ValueError: if ``x`` has another shape, or ``state`` another number of streams.
+            TypeError: if ``x`` is no tensor of the dtype of the weights.
         """
+        check_tokens(x, None)
+        if x.dim() != 2 or x.shape[1] != self.channels:
+            raise ValueError(f"x must have shape [streams, {self.channels}], got {list(x.shape)}")
+        self._check_dtype(x)
+        check_streams(state, x.shape[0])
         return self.run(x, one_token_each(x.shape[0], x.device), state)
 
     def restart(self, state: State, done: Bool[Tensor, " streams"]) -> State:
@@ -125,13 +159,39 @@ class StreamingLayer(SequenceLayer):
         return map_state(lambda new, old: torch.where(done.view(-1, *(1,) * (old.dim() - 1)), new, old), fresh, state)
 
 
-def _packed(x: Tensor, channels: int, topology: Ragged | None) -> tuple[Tensor, Ragged]:
-    if x.dim() != (2 if topology is not None else 3) or x.shape[-1] != channels:
-        form = f"[T, {channels}] with" if topology is not None else f"[B, L, {channels}] without"
-        raise ValueError(f"x must have shape {form} a topology, got {list(x.shape)}")
-    if topology is not None:
-        return x, topology
-    return x.flatten(0, 1), Ragged.equal(x.shape[0], x.shape[1], x.device)
+def check_tokens(x: Tensor, topology: Ragged | None) -> None:
+    """Whether tokens and segments belong together; nothing is read back from a device.
+
+    Raises:
+        TypeError: if ``x`` is no dense tensor, or ``topology`` no :class:`Ragged`.
+        ValueError: if they lie on different devices, or packed tokens are not as many as the segments hold.
+    """
+    if not isinstance(x, Tensor) or x.layout is not torch.strided:
+        got = f"a tensor in the layout {x.layout}" if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"x must be a dense tensor, got {got}")
+    if topology is None:
+        return
+    if not isinstance(topology, Ragged):
+        raise TypeError(f"topology must be a Ragged, got {type(topology).__name__}")
+    if x.device != topology.device:
+        raise ValueError(f"x must be on the device of topology ({topology.device}), got {x.device}")
+    if x.dim() and x.shape[0] != topology.num_states:
+        raise ValueError(
+            f"x must have one row for each of the {topology.num_states} tokens of topology, got shape {list(x.shape)}"
+        )
+
+
+def check_streams(state: State, streams: int) -> None:
+    """Whether a state has one row a stream.
+
+    Raises:
+        ValueError: if it has another number of rows.
+    """
+    part = state
+    while isinstance(part, tuple) and part:
+        part = part[0]
+    if isinstance(part, Tensor) and part.shape[0] != streams:
+        raise ValueError(f"state must have one row for each of {streams} streams, got {part.shape[0]}")
 
 
 @functools.lru_cache(maxsize=16)

@@ -19,7 +19,16 @@ from graphseq.sequence.divergent_mamba import DivergentMamba
 from graphseq.sequence.dss import DSSExp, DSSSoftmax
 from graphseq.sequence.gated_delta_net import GatedDeltaNet
 from graphseq.sequence.gla import GLA
-from graphseq.sequence.layer import SequenceLayer, State, StreamingLayer, episodes, one_token_each, positive
+from graphseq.sequence.layer import (
+    SequenceLayer,
+    State,
+    StreamingLayer,
+    check_streams,
+    check_tokens,
+    episodes,
+    one_token_each,
+    positive,
+)
 from graphseq.sequence.long_conv import LongConv
 from graphseq.sequence.lru import LRU
 from graphseq.sequence.lssl import LSSL
@@ -125,7 +134,8 @@ class SequenceModel(nn.Module):
             topology: the segments of packed input.
 
         Raises:
-            ValueError: if the shape of ``x`` fits neither form.
+            ValueError: if the shape of ``x`` fits neither form or not ``topology``, or they lie on different devices.
+            TypeError: if ``x`` is no tensor of the dtype that the model reads, or ``topology`` no :class:`Ragged`.
         """
         packed, lead, topology = self._packed(x, topology)
         return self._run(packed, topology, None)[0].unflatten(0, lead)
@@ -139,6 +149,7 @@ class SequenceModel(nn.Module):
             topology: the segments of packed input.
         """
         packed, lead, topology = self._packed(x, topology)
+        check_streams(state, topology.num_segments)
         y, state = self._run(packed, topology, state)
         return y.unflatten(0, lead), state
 
@@ -149,6 +160,9 @@ class SequenceModel(nn.Module):
             x: ``[streams, in_channels]``, or ``[streams]`` single integers.
             state: what :meth:`initial_state` or the last call returned; it is not changed.
         """
+        check_tokens(x, None)
+        if x.dim() == 0:
+            raise ValueError("x must have shape [streams, in_channels], or [streams] for single integers, got a scalar")
         return self.advance(x, state, one_token_each(x.shape[0], x.device))
 
     def initial_state(self, streams: int) -> State:
@@ -170,6 +184,7 @@ class SequenceModel(nn.Module):
         return list(self.layers)  # type: ignore[arg-type]
 
     def _packed(self, x: Tensor, topology: Ragged | None) -> tuple[Tensor, tuple[int, ...], Ragged]:
+        check_tokens(x, topology)
         leading = 1 if topology is not None else 2
         if self.single and x.dim() == leading:
             x = x[..., None]

@@ -5,7 +5,17 @@ import math
 import pytest
 import torch
 
-from graphseq.chimera import TPGN, TSM2, ChimeraForecaster, WindowNorm
+from graphseq.chimera import (
+    TPGN,
+    TSM2,
+    ChimeraClassifier,
+    ChimeraForecaster,
+    ChimeraReconstructor,
+    ChimeraSeries,
+    ChimeraTrunk,
+    LinearForecaster,
+    WindowNorm,
+)
 from graphseq.chimera.tpgn import PGN
 from graphseq.chimera.tsm2 import SelectiveSSM, TimeMixer, VariateMixer
 from graphseq.scan import Ragged
@@ -179,3 +189,60 @@ def test_what_flows_keeps_its_size_under_a_shared_deviation():
 def test_wrong_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+MODELS_OF_SERIES = {
+    "past": {
+        "ChimeraForecaster": lambda: ChimeraForecaster(24, 5, channels=8, layers=1),
+        "LinearForecaster": lambda: LinearForecaster(24, 5),
+        "TPGN": lambda: TPGN(24, 5, 3, period=12, channels=8),
+        "TSM2": lambda: TSM2(24, 5, channels=8, layers=1),
+    },
+    "x": {
+        "ChimeraClassifier": lambda: ChimeraClassifier(4, 3, channels=8, layers=1),
+        "ChimeraReconstructor": lambda: ChimeraReconstructor(channels=8, layers=1),
+        "ChimeraTrunk": lambda: ChimeraTrunk(8, 1),
+        "WindowNorm": WindowNorm,
+    },
+}
+
+
+@pytest.mark.parametrize(("argument", "name"), [(a, name) for a, models in MODELS_OF_SERIES.items() for name in models])
+def test_wrong_series_are_named(unchecked, argument, name):
+    model, x = MODELS_OF_SERIES[argument][name]().eval(), torch.randn(2, 3, 24)
+    seen = torch.ones_like(x, dtype=torch.bool)
+    for wrong, error, message in (
+        ((x[0],), ValueError, rf"{argument} must have shape \[batch, variates, rows\], got \[3, 24\]"),
+        ((x.long(),), TypeError, f"{argument} must have a floating dtype, got torch.int64"),
+        ((x.tolist(),), TypeError, f"{argument} must be a tensor, got list"),
+        ((x, seen[:, :2]), ValueError, rf"observed must have the shape of {argument}, \[2, 3, 24\], got \[2, 2, 24\]"),
+        ((x, seen.float()), TypeError, "observed must have dtype torch.bool, got torch.float32"),
+        ((x, seen.to("meta")), ValueError, rf"observed must be on the device of {argument} \(cpu\), got meta"),
+    ):
+        with pytest.raises(error, match=message):
+            model(*wrong)
+    if argument == "past":
+        with pytest.raises(ValueError, match="past must have 24 rows, got 23"):
+            model(x[..., 1:])
+    if name not in ("LinearForecaster", "WindowNorm"):
+        with pytest.raises(TypeError, match=r"dtype of the model's weights \(torch.float32\), got torch.float64"):
+            model(x.double())
+    if name in ("TPGN", "ChimeraClassifier"):
+        with pytest.raises(ValueError, match=f"{argument} must have 3 variates, got 4"):
+            model(torch.randn(2, 4, 24))
+
+
+def test_a_batch_that_is_no_row_of_series_is_named(unchecked):
+    """A batch out of order would mix the series, and one without rows has no class."""
+    model, x = ChimeraSeries(3, 2, channels=8, layers=1).eval(), torch.randn(6, 3)
+    for batch, batch_size, message in (
+        ([0, 1, 0, 1, 0, 1], 2, "batch must be in ascending order, got 0 after 1 at position 2"),
+        ([0, 0, 0, 2, 2, 2], 3, "batch must give each series at least one row, got none for 1"),
+        ([0, 0, 0, 1, 1, 1], 3, "batch must give each series at least one row, got none for 2"),
+        ([0, 0, 0, 2, 2, 2], 2, r"batch must be sorted and hold numbers in \[0, 2\)"),
+        ([0, 0, 0], 1, "batch must have one entry for each of the 6 rows of x"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model(x, batch=torch.tensor(batch), batch_size=batch_size)
+    with pytest.raises(ValueError, match=r"x must have shape \[times, 3\], got \[6, 4\]"):
+        model(torch.randn(6, 4))

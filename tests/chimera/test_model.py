@@ -253,3 +253,13 @@ def test_components_follow_one_another_and_lone_variates_stay():
 def test_wrong_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_what_is_not_finite_orders_no_variates():
+    values = torch.randn(20, 4, dtype=torch.float64)
+    values[7, 2] = torch.nan
+    with pytest.raises(ValueError, match="values must be finite, got nan at row 7 of variate 2"):
+        correlation_order(values)
+    data = Data(edge_index=torch.tensor([[0, 1], [1, 2]]), edge_weight=torch.tensor([1.0, torch.inf]), num_nodes=3)
+    with pytest.raises(ValueError, match=r"data\.edge_weight must be finite, got inf at edge 1"):
+        variate_order(data)

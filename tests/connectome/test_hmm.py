@@ -163,3 +163,58 @@ def test_wrong_arguments_are_named(change, words, unchecked):
     with pytest.raises(ValueError) as caught:
         forward_backward(**{**given, **change})
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("function", [forward_backward, log_evidence, viterbi])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"log_emission": (5, 1, torch.nan)}, "log_emission must hold numbers below infinity, got nan at [5, 1]"),
+        ({"log_emission": (5, 1, torch.inf)}, "log_emission must hold numbers below infinity, got inf at [5, 1]"),
+        (
+            {"transition": (1, 2, -0.5)},
+            "transition must hold probabilities, finite and not negative, got -0.5 at [1, 2]",
+        ),
+        ({"transition": (1, 2, torch.nan)}, "transition must hold probabilities, finite and not negative, got nan"),
+        ({"start": (2, torch.inf)}, "start must hold probabilities, finite and not negative, got inf at [2]"),
+    ],
+)
+def test_what_is_no_probability_is_named(function, change, words):
+    given = {
+        "log_emission": torch.zeros(8, 3),
+        "transition": torch.full((3, 3), 1 / 3),
+        "start": torch.full((3,), 1 / 3),
+    }
+    ((name, (*place, value)),) = change.items()
+    given[name][tuple(place)] = value
+    with pytest.raises(ValueError) as caught:
+        function(**given, ptr=PTR)
+    assert words in str(caught.value)
+
+
+def test_dtypes_that_differ_are_named(unchecked):
+    emission, transition, start = torch.zeros(8, 3), torch.full((3, 3), 1 / 3), torch.full((3,), 1 / 3)
+    for given, words in (
+        ((emission.long(), transition, start), "log_emission must have a floating dtype, got torch.int64"),
+        ((emission, transition.double(), start), r"transition must have the dtype of log_emission \(torch.float32\)"),
+        ((emission, transition, start.double()), r"start must have the dtype of log_emission \(torch.float32\)"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            forward_backward(*given, PTR)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e38, -1.0])
+def test_a_transition_into_a_start_is_never_read(value):
+    torch.manual_seed(0)
+    emission, start = torch.randn(8, 3, dtype=torch.float64), torch.full((3,), 1 / 3, dtype=torch.float64)
+    transition = torch.rand(8, 3, 3, dtype=torch.float64)
+    changed = transition.index_fill(0, Ragged(PTR).first, value)
+
+    def outcome(moves):
+        leaf = moves.clone().requires_grad_()
+        found = forward_backward(emission, leaf, start, PTR)
+        (of_moves,) = torch.autograd.grad(found.log_evidence.sum(), leaf)
+        return found.gamma.detach(), found.xi.detach(), of_moves
+
+    for found, expected in zip(outcome(changed), outcome(transition), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)

@@ -282,3 +282,18 @@ def test_a_connectome_is_where_the_prior_starts():
     prior = connectome_prior(chemical=torch.eye(3))
     model = HMMGLM(2, 3, prior=OneHotPrior(connectome=prior))
     torch.testing.assert_close(model.connections.connectome, prior)
+
+
+@pytest.mark.parametrize(
+    ("emission", "value", "message"),
+    [
+        (Poisson(), -1.0, r"counts must lie in \[0, inf\] for Poisson, got -1 at time 7 of neuron 2"),
+        (Bernoulli(), 2.0, r"counts must lie in \[0, 1\] for Bernoulli, got 2 at time 7 of neuron 2"),
+    ],
+)
+def test_counts_that_an_emission_cannot_tell_of_are_named(emission, value, message):
+    counts, ptr = torch.zeros(20, 3), torch.tensor([0, 20])
+    counts[7, 2] = value
+    with pytest.raises(ValueError, match=message):
+        HMMGLM(2, 3, emission=emission, activation=torch.sigmoid).log_evidence(counts, ptr)
+    assert HMMGLM(2, 3, emission=Gaussian()).log_evidence(counts, ptr).isfinite().all()

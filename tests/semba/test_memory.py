@@ -84,3 +84,30 @@ def test_chunks_out_of_order_are_refused():
 def test_an_unknown_updater_is_refused():
     with pytest.raises(ValueError, match="updater must be one of gru, gru-released, scan, got 'lstm'"):
         SignedMemory(3, 1, 2, updater="lstm")
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e38])
+def test_a_scan_reads_nothing_of_earlier_rows_and_of_other_nodes(value):
+    """Features of earlier rows may be anything, and so may the states of a node that a question is not about."""
+    torch.manual_seed(0)
+    scan = SignedScan(3, 4)
+    lines = Timelines(SRC, DST, T, SIGN, 4, (torch.tensor([0, 2]), torch.tensor([-1.0, 0.0], dtype=torch.float64)))
+    x, earlier = torch.randn(len(lines.owner), 3), torch.randn(2, 2, 4, 2)
+    # Node 0, whose rows come first, is asked about by no event that node 3 takes part in before the last.
+    nodes, t = torch.tensor([3, 1]), torch.tensor([2.0, 2.0])
+
+    def outcome(features, of_node_0):
+        scan.zero_grad()
+        states = scan(features, lines, earlier)
+        states = torch.where((lines.owner == 0)[:, None, None, None], of_node_0, states) if of_node_0 else states
+        read = scan.read(states, lines, nodes, t)
+        read.square().sum().backward()
+        return [read.detach(), *(parameter.grad.clone() for parameter in scan.parameters())]
+
+    expected = outcome(x.masked_fill(~lines.is_event[:, None], 0), 0.0)
+    for found in (
+        outcome(x.masked_fill(~lines.is_event[:, None], value), 0.0),
+        outcome(x.masked_fill(~lines.is_event[:, None], 0), value),
+    ):
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)

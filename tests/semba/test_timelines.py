@@ -39,3 +39,16 @@ def test_questions_about_what_is_past_already_are_refused():
     network.answer(*events, torch.stack([who, whom]), t)
     with pytest.raises(ValueError, match=r"questions must not be before the last event \(7.0\), got t = 1.0"):
         network.answer(*nothing, torch.stack([who, whom]), t)
+
+
+@pytest.mark.parametrize("name", ["dst", "t", "sign"])
+def test_events_of_different_lengths_are_named(unchecked, name):
+    given = {
+        "src": torch.tensor([0, 1]),
+        "dst": torch.tensor([1, 2]),
+        "t": torch.tensor([1.0, 2.0], dtype=torch.float64),
+        "sign": torch.tensor([1, -1]),
+    }
+    given[name] = torch.cat([given[name], given[name][-1:]])
+    with pytest.raises(ValueError, match=rf"{name} must have shape \[2\], an entry an event, got \[3\]"):
+        Timelines(**given, num_nodes=3)

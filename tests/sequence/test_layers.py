@@ -184,3 +184,60 @@ def test_a_layer_on_half_precision_states_keeps_its_window_in_the_dtype_of_the_i
         y, state = layer.step(torch.randn(1, 8), state)
     assert y.dtype == torch.bfloat16
     assert state.ssm.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_wrong_input_is_named(unchecked, name):
+    layer, topology, x = LAYERS[name](CHANNELS).eval(), Ragged(torch.tensor([0, 3, 5])), torch.randn(5, CHANNELS)
+    for wrong, error, message in (
+        ((x[:, :7], topology), ValueError, r"x must have shape \[T, 8\] with a topology, got \[5, 7\]"),
+        ((x[:, 0], topology), ValueError, r"x must have shape \[T, 8\] with a topology, got \[5\]"),
+        ((x,), ValueError, r"x must have shape \[B, L, 8\] without a topology, got \[5, 8\]"),
+        ((x[:4], topology), ValueError, r"one row for each of the 5 tokens of topology, got shape \[4, 8\]"),
+        ((torch.cat([x, x]), topology), ValueError, r"each of the 5 tokens of topology, got shape \[10, 8\]"),
+        ((x.double(), topology), TypeError, r"dtype of the layer's weights \(torch.float32\), got torch.float64"),
+        ((x.long(), topology), TypeError, "x must have the dtype of the layer's weights .*, got torch.int64"),
+        ((x.to("meta"), topology), ValueError, r"x must be on the device of topology \(cpu\), got meta"),
+        ((x.tolist(), topology), TypeError, "x must be a dense tensor, got list"),
+        ((x.to_sparse(), topology), TypeError, "x must be a dense tensor, got a tensor in the layout torch.sparse_coo"),
+        ((x, topology.ptr), TypeError, "topology must be a Ragged, got Tensor"),
+    ):
+        with pytest.raises(error, match=message):
+            layer(*wrong)
+
+
+@pytest.mark.parametrize("name", STREAMING)
+def test_a_state_of_other_streams_is_named(unchecked, name):
+    layer = LAYERS[name](CHANNELS).eval()
+    for streams, of_state in ((3, 2), (3, 1), (1, 3)):
+        message = f"state must have one row for each of {streams} streams, got {of_state}"
+        with pytest.raises(ValueError, match=message):
+            layer.step(torch.randn(streams, CHANNELS), layer.initial_state(of_state))
+        with pytest.raises(ValueError, match=message):
+            layer.advance(torch.randn(streams, 2, CHANNELS), layer.initial_state(of_state))
+    with pytest.raises(ValueError, match=r"x must have shape \[streams, 8\], got \[2, 1, 8\]"):
+        layer.step(torch.randn(2, 1, CHANNELS), layer.initial_state(2))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e38])
+@pytest.mark.parametrize("name", STREAMING)
+def test_a_restarted_stream_reads_nothing_of_what_was(name, value):
+    """One stream of two has diverged; after its restart both go on as if it never had."""
+    layer, x = LAYERS[name](CHANNELS).eval(), torch.randn(2, 9, CHANNELS)
+    broken, done = x.clone(), torch.tensor([True, False])
+    broken[0, :6] = value
+
+    def after(tokens):
+        for parameter in layer.parameters():
+            parameter.grad = None
+        with torch.no_grad():
+            _, state = layer.advance(tokens[:, :6], layer.initial_state(2))
+        state, outputs = layer.restart(state, done), []
+        for token in tokens[:, 6:].unbind(1):
+            y, state = layer.step(token, state)
+            outputs.append(y)
+        torch.stack(outputs).square().sum().backward()
+        return [torch.stack(outputs).detach(), *(parameter.grad for parameter in layer.parameters())]
+
+    for found, expected in zip(after(broken), after(x), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)

@@ -117,3 +117,20 @@ def test_what_does_not_fit_is_named(unchecked):
         SequenceModel(4, 3, channels=8)(torch.zeros(5, 4))
     with pytest.raises(ValueError, match="level must be 'node'"):
         PathModel(4, 3, level="graph")
+
+
+def test_wrong_tokens_are_named(unchecked):
+    model, topology = SequenceModel(3, 2, channels=8), Ragged(torch.tensor([0, 3, 5]))
+    for wrong, error, message in (
+        (
+            (torch.randn(4, 3), topology),
+            ValueError,
+            r"one row for each of the 5 tokens of topology, got shape \[4, 3\]",
+        ),
+        ((torch.randn(5, 3), topology.ptr), TypeError, "topology must be a Ragged, got Tensor"),
+        (([[0.0] * 3] * 5, topology), TypeError, "x must be a dense tensor, got list"),
+    ):
+        with pytest.raises(error, match=message):
+            model(*wrong)
+    with pytest.raises(ValueError, match="state must have one row for each of 3 streams, got 2"):
+        model.step(torch.randn(3, 3), model.initial_state(2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -28,6 +28,9 @@ class Poisson:
         tensor(-2.)
     """
 
+    #: The smallest and the largest observation that it can tell of.
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
+
     def log_density(self, value: Tensor, mean: Tensor) -> Tensor:
         return torch.xlogy(value, mean) - mean - torch.lgamma(value + 1)
 
@@ -35,6 +38,8 @@ class Poisson:
 @dataclasses.dataclass(frozen=True)
 class Bernoulli:
     r"""At most one spike a bin, with probability :math:`\mu`: use an activation with values in (0, 1)."""
+
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def log_density(self, value: Tensor, mean: Tensor) -> Tensor:
         return torch.xlogy(value, mean) + torch.special.xlog1py(1 - value, -mean)

@@ -140,6 +140,13 @@ class HMMGLM(nn.Module):
                 f"counts must be finite, got {counts[row, neuron].item()} at time {row} of neuron {neuron}: cut the "
                 "recording there, and give the parts' bounds in ptr"
             )
+        low, high = getattr(self.emission, "bounds", (-math.inf, math.inf))
+        if bool((outside := (counts < low) | (counts > high)).any()):
+            row, neuron = outside.nonzero()[0].tolist()
+            raise ValueError(
+                f"counts must lie in [{low:g}, {high:g}] for {type(self.emission).__name__}, "
+                f"got {counts[row, neuron].item():g} at time {row} of neuron {neuron}"
+            )
         return counts, self.filter(counts, topology), topology
 
     @torch.no_grad()
