@@ -142,7 +142,7 @@ class GraphMambaLayer(GraphBlock):
         """
         branches = []
         if self.encoder is not None:
-            key = degree(edge_index[0], x.shape[0]) if order_key is None else order_key
+            key = degree(edge_index[0], x.shape[0], dtype=torch.int64) if order_key is None else order_key
             if self._rule.needs_colour and tie_colour is None:
                 tie_colour = canonical_colour(x, edge_index)
             orders = self._rule.orders(key, segments, tie_colour)

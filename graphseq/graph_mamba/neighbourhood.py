@@ -74,6 +74,10 @@ class NeighbourhoodEncoder(GraphBlock):
         mamba = {"block": block, **given(state_size=state_size, expand=expand, conv_size=conv_size)}
         self.layers = nn.ModuleList(BiMambaEncoder(channels, dropout=dropout, **mamba) for _ in range(layers))
 
+    @property
+    def reads_edges(self) -> bool:
+        return bool(getattr(self.encoder, "reads_edges", True))
+
     def reset_parameters(self) -> None:
         for layer in (self.encoder, self.layers):
             reset(layer)

@@ -41,7 +41,8 @@ class SubgraphEncoder(TokenEncoder):
     r"""Gated graph convolutions on the disjoint union of all tokens, then a readout.
 
     The paper names the convolution, but neither its depth nor the readout: both are ours, as is layer norm, with which
-    a token's vector does not depend on what is encoded beside it.
+    a token's vector does not depend on what is encoded beside it. An edge stands in many tokens, and PyG's explainers
+    do not reach it there: their masks of edges act on the layers of :class:`GraphMamba` alone.
 
     Args:
         channels: width.
@@ -69,6 +70,11 @@ class SubgraphEncoder(TokenEncoder):
             last.leave_edges()
         self.layers = nn.ModuleList(convolutions)
         self.joint = nn.Linear(2 * channels, channels) if readout == "root_mean" else None
+
+    @property
+    def reads_edges(self) -> bool:
+        """Whether the vectors of edges have any effect."""
+        return len(self.layers) > 0
 
     def reset_parameters(self) -> None:
         for layer in (*self.layers, self.joint):

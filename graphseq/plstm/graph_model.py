@@ -180,8 +180,10 @@ class DegreeEncoding(nn.Module):
     def forward(
         self, x: Float[Tensor, "nodes channels"], edge_index: Tensor, segments: Ragged, edge_attr: Tensor, **_: Any
     ) -> tuple[Tensor, Tensor]:
-        count = degree(edge_index.flatten(), x.shape[0], dtype=x.dtype)
-        steps = torch.arange(0, self.channels, 2, dtype=x.dtype, device=x.device) / self.channels
+        # At least single precision: half precision tells neither large degrees nor their angles apart.
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        count = degree(edge_index.flatten(), x.shape[0], dtype=dtype)
+        steps = torch.arange(0, self.channels, 2, dtype=dtype, device=x.device) / self.channels
         angle = count[:, None] * torch.pow(10_000.0, -steps)
-        encoding = torch.stack([angle.sin(), angle.cos()], -1).flatten(1)
+        encoding = torch.stack([angle.sin(), angle.cos()], -1).flatten(1).to(x.dtype)
         return x + encoding[:, : self.channels], edge_attr

@@ -84,6 +84,8 @@ class SequenceBlock(nn.Module):
         reverse: run from the last node to the first.
     """
 
+    reads_edges = False
+
     def __init__(self, block: nn.Module, *, reverse: bool = False) -> None:
         super().__init__()
         self.block, self.reverse = block, reverse

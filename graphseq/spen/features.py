@@ -59,8 +59,10 @@ class PairFeatures(MessagePassing):
             raise ValueError(f"x must have shape [nodes, features], got {list(x.shape)}")
         source, target = edge_index
         nodes = self.nodes(x) if self.node_width else x.new_zeros(x.shape[0], 0, dtype=_floating(x))
-        out_degree, in_degree = (degree(end, x.shape[0], nodes.dtype) for end in edge_index)
-        weight = (out_degree[source] * in_degree[target]).rsqrt()
+        # At least single precision: two degrees of 256 have a product that half precision does not hold.
+        counted = torch.promote_types(nodes.dtype, torch.float32)
+        out_degree, in_degree = (degree(end, x.shape[0], counted) for end in edge_index)
+        weight = (out_degree[source] * in_degree[target]).rsqrt().to(nodes.dtype)
         at_edges = [weight[:, None].expand(-1, 1 + self.node_width)]
         if self.edge_width:
             if edge_attr is None:

@@ -272,7 +272,7 @@ def _pointer(each: Tensor) -> Tensor:
 def _csr(ptr: Tensor, column: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", UserWarning)
-        if column.numel() < 2**31:
-            # Half the memory traffic; more entries than that have no number in 32 bits.
+        if max(column.numel(), *shape) < 2**31:
+            # Half the memory traffic; beyond that entries, rows or columns have no number in 32 bits.
             ptr, column = ptr.int(), column.int()
         return torch.sparse_csr_tensor(ptr, column, values, shape, check_invariants=False)

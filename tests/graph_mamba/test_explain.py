@@ -106,6 +106,14 @@ def test_shares_are_means_over_pairs_at_a_distance():
     assert effective_reach(size, distance) == pytest.approx(((1 + 2) / 4 + 1 / 4) / 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_shares_of_any_number_of_pairs_are_right_in_half_precision(dtype):
+    """4096 pairs at one distance, which ones in half precision do not add up to; each target hears of one node."""
+    size, distance = torch.zeros(4, 1025, dtype=dtype), torch.ones(4, 1025, dtype=torch.long)
+    size[:, :2], distance[:, 0] = 1, 0
+    assert influence_by_distance(size, distance).tolist() == [1 / 2, 4 / 2 / 4096]
+
+
 def test_each_target_counts_the_same_in_the_reach():
     size, distance = torch.tensor([[2.0, 1.0, 1.0], [0.0, 3.0, 1.0]]), torch.tensor([[0, 1, 2], [1, 0, 1]])
     louder = size * torch.tensor([[1.0], [10.0]])

@@ -17,8 +17,9 @@ from graphseq.plstm import (
     PLSTMSequence,
 )
 from graphseq.plstm.block import PLSTMBlock, make_gates, plan
+from graphseq.plstm.graph_model import DegreeEncoding
 from graphseq.plstm.layer import Heads
-from graphseq.scan import line_graph
+from graphseq.scan import Ragged, line_graph
 
 EDGES = torch.empty(2, 0, dtype=torch.long)
 PREPARE = Compose([OrientEdges(GivenOrder("rank")), AddMultitree()])
@@ -271,3 +272,23 @@ def test_reset_gives_the_initial_values_anew():
     layer.gates.nodes.weight.data.fill_(7)
     model.blocks[-1].block.reset_parameters()
     assert bool((layer.heads.weight == 1).all()) and not bool(layer.gates.nodes.weight.any())
+
+
+def test_weights_from_when_a_sequence_encoded_its_edges_still_load():
+    model = PLSTMSequence(3, 2, channels=8, heads=2)
+    state = model.state_dict()
+    assert not any(key.startswith("edge_encoder") for key in state)
+    model.load_state_dict({**state, "edge_encoder.weight": torch.ones(8, 1), "edge_encoder.bias": torch.ones(8)})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_degrees_are_encoded_in_half_precision_as_in_double(dtype):
+    """Degree 2999 is a number of neither type, and the sines of what it rounds to are others."""
+    hub = torch.stack([torch.zeros(2999, dtype=torch.long), torch.arange(1, 3000)])
+    x = torch.zeros(3000, 6)
+
+    def encoded(dtype):
+        return DegreeEncoding(6)(x.to(dtype), hub, Ragged.equal(1, 3000), torch.zeros(2999, 6, dtype=dtype))[0][0]
+
+    # What single precision makes of an angle of 2999, 2999 times 2^-24, and of the frequency, against rounding to half.
+    torch.testing.assert_close(encoded(dtype).double(), encoded(torch.float64), rtol=0, atol=torch.finfo(dtype).eps)

@@ -4,6 +4,7 @@ import networkx as nx
 import pytest
 import torch
 from torch_geometric.data import Batch
+from torch_geometric.utils import to_undirected
 
 from graphseq.spen import (
     SPEN,
@@ -11,6 +12,7 @@ from graphseq.spen import (
     EgoNetworks,
     MarkedRoot,
     MeanInjection,
+    PairFeatures,
     RootStabiliser,
     SPENLayer,
     SumInjection,
@@ -272,3 +274,18 @@ def test_thread_count_changes_no_more_than_rounding():
         results.append(_model()(batch.x, batch.edge_index, batch.batch))
     torch.set_num_threads(before)
     torch.testing.assert_close(*results, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_hubs_are_as_near_in_half_precision_as_in_double(dtype):
+    """Two joined nodes of degree 512, whose product no number of half precision holds."""
+    hubs, leaves = torch.tensor([0, 1]), torch.arange(2, 513)
+    to_leaves = torch.stack([hubs.repeat_interleave(511), leaves.repeat(2)])
+    edge_index = to_undirected(torch.cat([hubs[:, None], to_leaves], 1))
+    # Networks of both hubs, and of each leaf alone: large ones would cost, and say nothing more.
+    nets = EgoNetworks(torch.cat([hubs, hubs, leaves]), torch.tensor([2, 2] + [1] * 511))
+    pair = PairFeatures(1, None, channels=8)(torch.ones(513, 1, dtype=dtype), edge_index, None, nets)
+    place, _ = nets.find(hubs[:1], hubs[1:])
+    assert pair.dtype == dtype
+    # 1 / 512 is a number of both types.
+    assert pair[place, 0].tolist() == [1 / 512]

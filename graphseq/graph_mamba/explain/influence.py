@@ -96,11 +96,13 @@ def influence_by_distance(
 
     Nodes without a way to the target count in the sum alone.
     """
-    share = influence / influence.sum(1, keepdim=True).clamp(min=torch.finfo(influence.dtype).tiny)
+    # In double precision: a sum of ones stops at 2^24 in single precision, and at 2^11 or before in half precision.
+    share = influence.double()
+    share = share / share.sum(1, keepdim=True).clamp(min=torch.finfo(influence.dtype).tiny)
     there = distance >= 0
-    total = share.new_zeros(int(distance.max()) + 1)
-    count = torch.zeros_like(total).index_add(0, distance[there], torch.ones_like(share[there]))
-    return total.index_add(0, distance[there], share[there]) / count
+    count = torch.bincount(distance[there])
+    total = share.new_zeros(count.numel()).index_add(0, distance[there], share[there])
+    return (total / count).to(influence.dtype)
 
 
 def effective_reach(influence: Float[Tensor, "targets nodes"], distance: Int[Tensor, "targets nodes"]) -> float:
