@@ -121,8 +121,11 @@ class GraphModel(ResetsParts):
 
     def _leave_unread_edges(self) -> None:
         """No parameter for what nobody reads: it would have no gradient, and several processes could not train."""
-        for block in reversed(self.blocks):
-            if hasattr(block, "leave_edges"):
+        blocks = list(self.blocks)
+        for place, block in reversed(list(enumerate(blocks))):
+            # What also stands in an earlier place, whole or in part, writes there what is read here.
+            earlier = {part for other in blocks[:place] for part in other.modules()}
+            if hasattr(block, "leave_edges") and earlier.isdisjoint(block.modules()):
                 block.leave_edges()  # type: ignore[operator]
             if getattr(block, "reads_edges", True):
                 return
