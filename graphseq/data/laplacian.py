@@ -12,6 +12,8 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import get_laplacian, to_scipy_sparse_matrix, to_undirected
 
+from graphseq.data.validate import edges_of
+
 _DENSE_UP_TO = 2000
 """Nodes; a dense decomposition of that many takes about two seconds."""
 
@@ -51,15 +53,14 @@ class AddLaplacianPE(BaseTransform):
         self.k = k
 
     def forward(self, data: Data) -> Data:
-        if data.edge_index is None:
-            raise ValueError(f"data must have an edge_index, got the keys {data.keys()}")
+        edge_index = edges_of(data)
         nodes = int(data.num_nodes or 0)
         pairs = torch.full((nodes, self.k, 2), torch.nan)
         if nodes:
-            values, vectors = lowest_eigenpairs(data.edge_index, nodes, self.k)
+            values, vectors = lowest_eigenpairs(edge_index, nodes, self.k)
             found = len(values)
             pairs[:, :found, 0], pairs[:, :found, 1] = vectors, values
-        data.laplacian_pe = pairs.to(data.edge_index.device)
+        data.laplacian_pe = pairs.to(edge_index.device)
         return data
 
     def __repr__(self) -> str:

@@ -15,6 +15,7 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import degree
 
 from graphseq.data.structure import is_registered
+from graphseq.data.validate import edges_of
 
 
 class NodeOrder(ABC):
@@ -131,14 +132,20 @@ class OrientEdges(BaseTransform):
     """
 
     def __init__(self, order: NodeOrder | None = None) -> None:
+        if order is not None and not isinstance(order, NodeOrder):
+            raise TypeError(f"order must be a NodeOrder, got {type(order).__name__}")
         self.order = order or GivenOrder()
 
     def forward(self, data: Data) -> Data:
-        """``data`` with other edges, sorted by the ranks of their nodes."""
-        if data.edge_index is None:
-            raise ValueError(f"data must have an edge_index, got the keys {data.keys()}")
+        """``data`` with other edges, sorted by the ranks of their nodes.
+
+        Raises:
+            ValueError: if it has no edges between nodes that are there.
+            TypeError: if it is no ``Data``, or its edges are no dense tensor.
+        """
+        edge_index = edges_of(data)
         rank = self.order.rank(data)
-        source, target = rank[data.edge_index]
+        source, target = rank[edge_index]
         turned = source > target
         low, high = torch.minimum(source, target), torch.maximum(source, target)
         # Edges of one pair together, of them first those that point as they shall.
@@ -154,7 +161,7 @@ class OrientEdges(BaseTransform):
                 data[key] = value.index_select(data.__cat_dim__(key, value), kept.to(value.device))
             else:
                 data[key] = type(value)(value[place] for place in kept.tolist())
-        data.edge_index = torch.where(turned[kept], data.edge_index[:, kept].flip(0), data.edge_index[:, kept])
+        data.edge_index = torch.where(turned[kept], edge_index[:, kept].flip(0), edge_index[:, kept])
         return data
 
     def __repr__(self) -> str:

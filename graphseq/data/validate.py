@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 
 def validate_graph(
@@ -51,13 +52,33 @@ def validate_graph(
             )
 
 
+def edges_of(data: Data) -> Tensor:
+    """The ``edge_index`` of a graph that came to a transform.
+
+    Raises:
+        TypeError: if ``data`` is no ``Data``, or its edges are no dense tensor.
+        ValueError: if it has no ``edge_index``, or one that is not ``[2, edges]`` in int64 with each entry a node.
+    """
+    if not isinstance(data, Data):
+        raise TypeError(f"data must be a Data, got {type(data).__name__}")
+    if (edge_index := data.edge_index) is None:
+        raise ValueError(f"data must have an edge_index, got the keys {data.keys()}")
+    _check_dense("edge_index", edge_index)
+    _check_edges(edge_index, int(data.num_nodes or 0), "data", "nodes")
+    return edge_index
+
+
 def _check_tensor(argument: str, tensor: Tensor, x: Tensor) -> None:
+    _check_dense(argument, tensor)
+    if tensor.device != x.device:
+        raise ValueError(f"{argument} must be on the device of x ({x.device}), got {tensor.device}")
+
+
+def _check_dense(argument: str, tensor: Tensor) -> None:
     if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided:
         got = f"a tensor in the layout {tensor.layout}" if isinstance(tensor, Tensor) else type(tensor).__name__
         hint = ": torch_geometric.utils.to_edge_index makes edges of a matrix" if argument == "edge_index" else ""
         raise TypeError(f"{argument} must be a dense tensor, got {got}{hint}")
-    if tensor.device != x.device:
-        raise ValueError(f"{argument} must be on the device of x ({x.device}), got {tensor.device}")
 
 
 def _check_features(argument: str, features: Tensor, read: bool) -> None:
@@ -70,7 +91,7 @@ def _check_features(argument: str, features: Tensor, read: bool) -> None:
         )
 
 
-def _check_edges(edge_index: Tensor, num_nodes: int) -> None:
+def _check_edges(edge_index: Tensor, num_nodes: int, owner: str = "x", of: str = "rows") -> None:
     if edge_index.dim() != 2 or edge_index.shape[0] != 2:
         raise ValueError(f"edge_index must have shape [2, edges], got {list(edge_index.shape)}")
     if edge_index.dtype != torch.long:
@@ -81,7 +102,7 @@ def _check_edges(edge_index: Tensor, num_nodes: int) -> None:
     low, high = int(edge_index.min()), int(edge_index.max())
     if low < 0 or high >= num_nodes:
         raise ValueError(
-            f"edge_index must hold nodes in 0..{num_nodes - 1} (x has {num_nodes} rows), "
+            f"edge_index must hold nodes in 0..{num_nodes - 1} ({owner} has {num_nodes} {of}), "
             f"got values from {low} to {high}"
         )
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
+from graphseq.nn.check import check_vectors
 from graphseq.scan import Ragged
 from graphseq.sequence import BiMamba, Mamba, SequenceLayer
 
@@ -40,6 +41,7 @@ class BiMambaEncoder(nn.Module):
         reset(self.mamba)
 
     def forward(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
+        check_vectors("x", x, self.mamba.channels, self.norm.weight)
         return x + self.dropout(self.mamba(self.norm(x), topology))
 
 
@@ -76,5 +78,7 @@ class MambaEncoder(nn.Module):
         reset(self.mamba)
 
     def forward(self, x: Float[Tensor, "tokens channels"], topology: Ragged) -> Float[Tensor, "tokens channels"]:
+        if isinstance(self.norm, nn.LayerNorm):
+            check_vectors("x", x, self.mamba.channels, self.norm.weight)
         along = topology.reverse() if self.reverse else topology
         return x + self.dropout(self.mamba(self.norm(x), along))

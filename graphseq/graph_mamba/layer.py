@@ -12,6 +12,7 @@ from torch_geometric.utils import degree
 
 from graphseq.graph_mamba.ordering import CanonicalTies, RandomTies, TieBreak, canonical_colour
 from graphseq.nn import GraphBlock, node_norm
+from graphseq.nn.check import check_pairs, check_rows, check_vectors
 from graphseq.scan import Ragged
 
 
@@ -103,12 +104,15 @@ class GraphMambaLayer(GraphBlock):
 
         Raises:
             ValueError: if ``order_key`` has another shape than ``[nodes]`` or ``[nodes, orders]``.
+            TypeError: if it is no tensor.
         """
         if self.encoder is None:
             return structure
         order_key, tie_colour = structure.get("order_key"), structure.get("tie_colour")
         if order_key is None:
             order_key = degree(edge_index[0], x.shape[0], dtype=torch.float64)
+        elif not isinstance(order_key, Tensor):
+            raise TypeError(f"order_key must be a tensor, got {type(order_key).__name__}")
         elif order_key.dim() not in (1, 2) or order_key.shape[0] != x.shape[0]:
             expected = f"[{x.shape[0]}] or [{x.shape[0]}, orders]"
             raise ValueError(f"order_key must have shape {expected}, got {list(order_key.shape)}")
@@ -139,7 +143,17 @@ class GraphMambaLayer(GraphBlock):
             order_key: importance of each node; its degree if not given.
             tie_colour: what :class:`CanonicalTies` reads; from ``x`` and the edges if not given.
             structure: what other blocks need.
+
+        Raises:
+            ValueError: if shapes or devices do not fit.
+            TypeError: if an argument is no dense tensor, or has a dtype that does not fit.
         """
+        check_vectors("x", x, self.channels)
+        check_rows("x", x, segments.num_states, "nodes of segments")
+        check_pairs("edge_index", edge_index, x)
+        for argument, of_node in (("order_key", order_key), ("tie_colour", tie_colour)):
+            if of_node is not None and (of_node.dim() != 1 or of_node.shape[0] != x.shape[0]):
+                raise ValueError(f"{argument} must have shape [{x.shape[0]}], got {list(of_node.shape)}")
         branches = []
         if self.encoder is not None:
             key = degree(edge_index[0], x.shape[0], dtype=torch.int64) if order_key is None else order_key

@@ -17,6 +17,7 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import degree, to_networkx
 
 from graphseq.data.laplacian import lowest_eigenpairs
+from graphseq.data.validate import edges_of
 from graphseq.graph_mamba.ordering import canonical_colour
 
 
@@ -28,6 +29,13 @@ class OrderKey(BaseTransform, abc.ABC):
     """
 
     def forward(self, data: Data) -> Data:
+        """``data`` with the key.
+
+        Raises:
+            ValueError: if it has no edges between nodes that are there.
+            TypeError: if it is no ``Data``, or its edges are no dense tensor.
+        """
+        edges_of(data)
         key = self.key(data)
         rounded = torch.tensor([float(f"{value:.10g}") for value in key.flatten().tolist()], dtype=torch.float64)
         data.order_key = rounded.view(key.shape)
@@ -55,9 +63,14 @@ class PageRankKey(OrderKey):
 
     Args:
         damping: probability of following an edge.
+
+    Raises:
+        ValueError: if ``damping`` is not in [0, 1].
     """
 
     def __init__(self, damping: float = 0.85) -> None:
+        if not 0 <= damping <= 1:
+            raise ValueError(f"damping must be in [0, 1], got {damping}")
         self.damping = damping
 
     def key(self, data: Data) -> Tensor:

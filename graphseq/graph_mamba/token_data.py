@@ -13,6 +13,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from graphseq.data.structure import StructureData, carrying
+from graphseq.data.validate import edges_of
 from graphseq.graph_mamba.tokens import TokenBatch, TokenEdges, neighbourhood_tokens, walk_visits
 
 TOKEN_KEYS = ("token_member", "token_size", "token_link_index", "token_link_id")
@@ -61,7 +62,9 @@ class AddNeighbourhoodTokens(BaseTransform):
         seed: makes tokens a function of the graph, equal on every call; without one, torch's global generator draws.
 
     Raises:
-        TypeError: if the graph is of another subclass of ``Data``, whose way of batching would be lost.
+        TypeError: if the graph is of another subclass of ``Data``, whose way of batching would be lost, or its edges
+            are no dense tensor.
+        ValueError: if it has no edges between nodes that are there.
 
     Example:
         >>> from torch_geometric.data import Data
@@ -90,7 +93,7 @@ class AddNeighbourhoodTokens(BaseTransform):
 
     def forward(self, data: Data) -> StructureData:
         tokens = neighbourhood_tokens(
-            data.edge_index,
+            edges_of(data),
             data.num_nodes,
             self.m,
             self.M,
@@ -124,7 +127,9 @@ class AddTokenWalks(BaseTransform):
         seed: see :class:`AddNeighbourhoodTokens`.
 
     Raises:
-        TypeError: if the graph is of another subclass of ``Data``, whose way of batching would be lost.
+        TypeError: if the graph is of another subclass of ``Data``, whose way of batching would be lost, or its edges
+            are no dense tensor.
+        ValueError: if it has no edges between nodes that are there.
     """
 
     def __init__(
@@ -136,15 +141,16 @@ class AddTokenWalks(BaseTransform):
         walk_visits(torch.zeros(2, 0, dtype=torch.int64), 0, m, M, s, generator=torch.Generator())
 
     def forward(self, data: Data) -> StructureData:
+        edge_index = edges_of(data)
         generator = _generator(data, self.seed)
         walks = [
             walk
             for _ in range(self.samples)
             for walk in walk_visits(
-                data.edge_index, data.num_nodes, self.m, self.M, self.s, generator=generator, nested=self.nested
+                edge_index, data.num_nodes, self.m, self.M, self.s, generator=generator, nested=self.nested
             )
         ]
-        none = data.edge_index.new_zeros(data.num_nodes, 0)
+        none = edge_index.new_zeros(data.num_nodes, 0)
         return _with(data, {WALK_KEY: torch.cat([none, *(walk.flatten(1) for walk in walks)], dim=1)})
 
     def __repr__(self) -> str:

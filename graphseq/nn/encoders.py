@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from graphseq.nn.check import check_like_weights
+
 
 def feature_encoder(in_channels: int | Sequence[int], channels: int, argument: str = "x") -> nn.Module:
     """A linear map of real features, or embeddings of integer ones.
@@ -40,14 +42,11 @@ class RealEncoder(nn.Linear):
         """The encoded features.
 
         Raises:
-            ValueError: if the last axis has another size, or there is no other axis.
+            ValueError: if the last axis has another size, there is no other axis, or they are on another device.
             TypeError: if the dtype is not that of the weights.
         """
         check_real(self.argument, features, self.in_features)
-        # Under autocast a product takes any precision.
-        if features.dtype is not self.weight.dtype and not torch.is_autocast_enabled(features.device.type):
-            own = self.weight.dtype
-            raise TypeError(f"{self.argument} must have the dtype of the model's weights ({own}), got {features.dtype}")
+        check_like_weights(self.argument, features, self.weight)
         return super().forward(features)
 
 

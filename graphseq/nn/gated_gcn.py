@@ -12,6 +12,7 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.inits import reset
 from torch_geometric.utils import scatter
 
+from graphseq.nn.check import check_pairs, check_rows, check_vectors
 from graphseq.nn.norm import node_norm
 
 
@@ -62,6 +63,19 @@ class GatedGCN(MessagePassing):
         edge_index: Int[Tensor, "2 edges"],
         edge_attr: Float[Tensor, "edges channels"],
     ) -> tuple[Float[Tensor, "nodes channels"], Float[Tensor, "edges channels"]]:
+        """New vectors of the nodes and of the edges.
+
+        Whether edges name nodes that are there is looked at on the CPU alone, where it costs no wait for a device and
+        a negative number would be taken to count from the end; a model looks once for all its layers.
+
+        Raises:
+            ValueError: if shapes or devices do not fit, or an edge names a node that is not there.
+            TypeError: if a dtype does not fit, or an argument is no dense tensor.
+        """
+        check_vectors("x", x, self.channels, self.nodes.weight)
+        check_pairs("edge_index", edge_index, x, read=x.device.type == "cpu")
+        check_vectors("edge_attr", edge_attr, self.channels, self.edges.weight)
+        check_rows("edge_attr", edge_attr, edge_index.shape[1], "edges of edge_index")
         source, target = edge_index
         own, carried, at_target, at_source = self.nodes(x).chunk(4, dim=-1)
         e = at_target[target] + at_source[source] + self.edges(edge_attr)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 from torch_geometric.utils import scatter
 
+from graphseq.nn.check import check_pairs, check_rows, check_vectors
 from graphseq.nn.reset import ResetsParts
 from graphseq.scan import Ragged
 
@@ -47,6 +48,13 @@ class NodeHead(ResetsParts):
     def forward(
         self, x: Float[Tensor, "nodes channels"], segments: Ragged, edge_label_index: Tensor | None = None
     ) -> Float[Tensor, "nodes out"]:
+        """One row a node.
+
+        Raises:
+            ValueError: if ``x`` has another shape than ``segments`` and the width say, or is on another device.
+            TypeError: if it has another dtype than the weights.
+        """
+        _check_nodes(x, segments, self.mlp)
         return self.mlp(x)
 
 
@@ -65,6 +73,13 @@ class GraphHead(ResetsParts):
     def forward(
         self, x: Float[Tensor, "nodes channels"], segments: Ragged, edge_label_index: Tensor | None = None
     ) -> Float[Tensor, "graphs out"]:
+        """One row a graph.
+
+        Raises:
+            ValueError: if ``x`` has another shape than ``segments`` and the width say, or is on another device.
+            TypeError: if it has another dtype than the weights.
+        """
+        _check_nodes(x, segments, self.mlp)
         # Not `segment`: PyTorch's reduction over segments has no second derivative and no forward mode.
         return self.mlp(scatter(x, segments.segment, dim_size=segments.num_segments, reduce=self.pool))
 
@@ -82,7 +97,22 @@ class EdgeHead(ResetsParts):
         segments: Ragged,
         edge_label_index: Int[Tensor, "2 pairs"] | None = None,
     ) -> Float[Tensor, "pairs out"]:
+        """One row a pair.
+
+        Raises:
+            ValueError: if ``x`` has another shape than ``segments`` and the width say, ``edge_label_index`` is missing
+                or not ``[2, pairs]``, or it names a node that is not there.
+            TypeError: if ``x`` has another dtype than the weights, or ``edge_label_index`` is no integer tensor.
+        """
         if edge_label_index is None:
             raise ValueError("edge_label_index must be given for a model of level 'edge', got None")
+        _check_nodes(x, segments, self.mlp)
+        # Bytes and truth values would select rows in place of naming them.
+        check_pairs("edge_label_index", edge_label_index, x, dtypes=(torch.int64, torch.int32), read=True)
         u, v = edge_label_index
         return self.mlp(torch.mul(x[u], x[v]))
+
+
+def _check_nodes(x: Tensor, segments: Ragged, mlp: MLP) -> None:
+    check_vectors("x", x, mlp.in_channels, mlp.lins[0].weight)
+    check_rows("x", x, segments.num_states, "nodes of segments")

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch_geometric.nn.inits import reset
 
+from graphseq.nn.check import check_like_weights
+
 
 class ImageModel(nn.Module):
     """Patches of an image through a stack of blocks into a head that reads the four corners.
@@ -97,8 +99,17 @@ class ImageModel(nn.Module):
             image_size: height and width of each image, the same for all.
 
         Raises:
-            ValueError: if sizes do not fit one another, or are no multiple of ``patch``.
+            ValueError: if sizes do not fit one another or the model, are no multiple of ``patch``, or ``x`` is on
+                another device than the model.
+            TypeError: if ``x`` is no tensor, or has another dtype than the model's weights.
         """
+        if not isinstance(x, Tensor):
+            raise TypeError(f"x must be a tensor, got {type(x).__name__}")
+        if x.dim() not in (2, 4) or x.shape[1] != self.embed.in_channels:
+            own = self.embed.in_channels
+            expected = f"[batch, {own}, height, width] or [pixels, {own}]"
+            raise ValueError(f"x must have shape {expected}, got {list(x.shape)}")
+        check_like_weights("x", x, self.embed.weight)
         images = x if x.dim() == 4 else _images(x, image_size)
         height, width = images.shape[-2:]
         if not height or not width or height % self.patch or width % self.patch:

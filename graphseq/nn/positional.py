@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
+from graphseq.nn.check import check_like_weights, check_rows
 from graphseq.nn.norm import node_norm
 from graphseq.scan import Ragged
 
@@ -70,10 +71,13 @@ class RandomWalkEncoder(PositionalEncoder):
         """Encode.
 
         Raises:
-            ValueError: if there is another number of columns.
+            ValueError: if there is another number of rows or columns, or they are on another device.
+            TypeError: if the dtype is not that of the weights.
         """
         if encoding.dim() != 2 or encoding.shape[1] != self.steps:
             raise ValueError(f"{self.key} must have shape [nodes, {self.steps}], got {list(encoding.shape)}")
+        check_rows(self.key, encoding, segments.num_states, "nodes of segments")
+        check_like_weights(self.key, encoding, self.linear.weight)
         return self.linear(self.norm(encoding))
 
     def __repr__(self) -> str:
@@ -117,10 +121,13 @@ class LaplacianEncoder(PositionalEncoder):
         """Encode.
 
         Raises:
-            ValueError: if there is another number of pairs.
+            ValueError: if there is another number of rows or pairs, or they are on another device.
+            TypeError: if the dtype is not that of the weights.
         """
         if encoding.dim() != 3 or encoding.shape[1:] != (self.frequencies, 2):
             raise ValueError(f"{self.key} must have shape [nodes, {self.frequencies}, 2], got {list(encoding.shape)}")
+        check_rows(self.key, encoding, segments.num_states, "nodes of segments")
+        check_like_weights(self.key, encoding, next(self.mlp.parameters()))
         there = ~encoding[..., :1].isnan()
         entry, value = encoding.nan_to_num().unbind(-1)
         if self.training:

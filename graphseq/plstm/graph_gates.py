@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
+from graphseq.nn.check import check_rows, check_vectors
 from graphseq.plstm.gates import GateMap, Gates
 from graphseq.scan import LineGraph
 
@@ -47,7 +48,14 @@ class _GraphGates(nn.Module):
             edge_attr: edges.
             lines: the line graph.
             keep: which links are part of its multitree; read in D-mode.
+
+        Raises:
+            ValueError: if ``x`` or ``edge_attr`` has another shape than ``lines`` and the width say, or another device.
+            TypeError: if one of them has another dtype than the weights, or is no dense tensor.
         """
+        check_vectors("x", x, self.nodes.in_features, self.nodes.weight)
+        check_vectors("edge_attr", edge_attr, self.edges.in_features, self.edges.weight)
+        check_rows("edge_attr", edge_attr, lines.num_states, "edges of lines")
         tail, head = lines.node_edge_index.flip(0) if lines.reversed else lines.node_edge_index
         earlier, later = lines.link_index
         at_source, at_mark, at_direct, at_link = self.nodes(x).chunk(4, dim=-1)

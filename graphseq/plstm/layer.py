@@ -9,6 +9,7 @@ from torch.nn.functional import elu, rms_norm
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.inits import reset
 
+from graphseq.nn.check import check_like_weights
 from graphseq.plstm.scan import plstm_scan, plstm_scan_four_ways
 from graphseq.scan import Grid, LineGraph, Ragged, causal_conv
 from graphseq.sequence import SequenceLayer
@@ -131,6 +132,17 @@ class PLSTM2d(nn.Module):
             reset(part)
 
     def forward(self, x: Float[Tensor, "batch height width channels"]) -> Float[Tensor, "batch height width channels"]:
+        """Mix the cells of each image.
+
+        Raises:
+            ValueError: if ``x`` has another shape, or is on another device than the weights.
+            TypeError: if it is no tensor, or has another dtype than the weights.
+        """
+        if not isinstance(x, Tensor):
+            raise TypeError(f"x must be a tensor, got {type(x).__name__}")
+        if x.dim() != 4 or x.shape[-1] != self.channels:
+            raise ValueError(f"x must have shape [batch, height, width, {self.channels}], got {list(x.shape)}")
+        check_like_weights("x", x, self.heads.weight)
         batch, height, width, _ = x.shape
         grid = Grid(height, width, batch, device=x.device)
         query, key, value = self.heads.split(x)
@@ -186,7 +198,7 @@ class PLSTMConv(MessagePassing):
         Raises:
             ValueError: if sizes do not fit one another, or ``multitree`` is missing in D-mode.
         """
-        if edge_attr.shape != (lines.num_states, self.channels):
+        if isinstance(edge_attr, Tensor) and edge_attr.shape != (lines.num_states, self.channels):
             raise ValueError(
                 f"edge_attr must have shape [{lines.num_states}, {self.channels}], a vector of each edge, "
                 f"got {list(edge_attr.shape)}"

@@ -11,6 +11,8 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
+from graphseq.data.validate import edges_of
+
 EGO_KEYS = ("ego_index", "ego_size")
 """The keys of a graph's ego networks: their members, one network after another, and how many each has."""
 
@@ -108,11 +110,8 @@ class AddEgoNetworks(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         """``data`` with its ego networks."""
-        if data.edge_index is None:
-            raise ValueError(f"data must have an edge_index, got the keys {data.keys()}")
-        data.ego_index, data.ego_size = ego_networks(
-            data.edge_index, int(data.num_nodes or 0), self.hops, self.max_size
-        )
+        edge_index = edges_of(data)
+        data.ego_index, data.ego_size = ego_networks(edge_index, int(data.num_nodes or 0), self.hops, self.max_size)
         return data
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch_geometric.nn import MLP
@@ -172,6 +173,8 @@ class SPEN(nn.Module):
             batch, batch_size = edge_index.new_zeros(x.shape[0]), 1
         elif batch_size is None:
             batch_size = int(batch[-1]) + 1 if batch.numel() else 0
+        elif batch.numel() and not torch.compiler.is_compiling() and int(batch[-1]) >= batch_size:
+            raise ValueError(f"batch must hold numbers in [0, {batch_size}), got {int(batch[-1])} at its end")
         nets = self.networks(edge_index, x.shape[0], ego_index, ego_size)
         pair, node = self.features(x, edge_index, edge_attr, nets), None
         for layer in self.layers:
@@ -185,8 +188,14 @@ class SPEN(nn.Module):
         self, edge_index: Tensor, num_nodes: int, ego_index: Tensor | None = None, ego_size: Tensor | None = None
     ) -> EgoNetworks:
         """The ego networks as the layers take them: as given, or found here."""
+        if (ego_index is None) != (ego_size is None):
+            given, missing = ("ego_index", "ego_size") if ego_size is None else ("ego_size", "ego_index")
+            raise ValueError(f"{missing} must be given together with {given}, got None")
         if ego_index is None or ego_size is None:
             ego_index, ego_size = ego_networks(edge_index, num_nodes, self.hops, self.max_size)
+        for argument, tensor in (("ego_index", ego_index), ("ego_size", ego_size)):
+            if tensor.dtype is not torch.int64:
+                raise TypeError(f"{argument} must have dtype torch.int64, got {tensor.dtype}")
         if ego_size.numel() != num_nodes:
             raise ValueError(f"ego_size must have one entry for each of {num_nodes} nodes, got {ego_size.numel()}")
         return EgoNetworks(ego_index, ego_size, self.buckets, self.max_pairs)
